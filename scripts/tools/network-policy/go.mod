@@ -1,0 +1,3 @@
+module rayops/tools/network-policy
+
+go 1.26.8
