@@ -1,0 +1,29 @@
+"""Overlays as objects: render them, look into them, rewrite what a run decides. Talks to no cluster.
+
+objects = render(Path("overlays/local/rag"))
+objects = set_image(objects, "local/pipeline", "local/pipeline:4f1c09")
+service = one(objects, "RayService")
+"""
+
+from rayops.render.kustomize import find_kustomize, render
+from rayops.render.objects import Obj, containers, images, name_of, node_ports, of_kind, one, pod_specs
+from rayops.render.serve_config import serve_config, validate_serve_config
+from rayops.render.transforms import set_image, set_namespace, set_node_port
+
+__all__ = [
+    "Obj",
+    "containers",
+    "find_kustomize",
+    "images",
+    "name_of",
+    "node_ports",
+    "of_kind",
+    "one",
+    "pod_specs",
+    "render",
+    "serve_config",
+    "set_image",
+    "set_namespace",
+    "set_node_port",
+    "validate_serve_config",
+]
