@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.unit.docs.markdown_pages import ROOT, headings
 
 QUESTIONS: list[dict[str, Any]] = yaml.safe_load((ROOT / "tests/apps/data/questions.yaml").read_text("utf-8"))
