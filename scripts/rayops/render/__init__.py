@@ -7,6 +7,7 @@ service = one(objects, "RayService")
 
 from rayops.render.kustomize import find_kustomize, render
 from rayops.render.objects import Obj, containers, images, name_of, node_ports, of_kind, one, pod_specs
+from rayops.render.operator_chart import operator_crds, package_operator_chart
 from rayops.render.serve_config import serve_config, validate_serve_config
 from rayops.render.transforms import set_image, set_namespace, set_node_port
 
@@ -19,6 +20,8 @@ __all__ = [
     "node_ports",
     "of_kind",
     "one",
+    "operator_crds",
+    "package_operator_chart",
     "pod_specs",
     "render",
     "serve_config",

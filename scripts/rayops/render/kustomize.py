@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from rayops.errors import RayopsError
+from rayops.paths import BIN
 from rayops.render.objects import Obj
 
-ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 60.0
 
 
@@ -20,7 +20,7 @@ def find_kustomize(binary: Path | None = None) -> list[str]:
 
     A binary named kubectl is called as `kubectl kustomize`. RayopsError where there is none of them.
     """
-    cached = ROOT / ".cache" / "bin" / "kustomize"
+    cached = BIN / "kustomize"
     found = str(binary) if binary else shutil.which("kustomize")
     if not found and cached.exists():
         found = str(cached)
