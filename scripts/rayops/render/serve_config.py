@@ -1,5 +1,6 @@
 """The Serve config inside a RayService, and Ray's own opinion of it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -22,7 +23,8 @@ def serve_config(service: Obj) -> dict[str, Any]:
 def validate_serve_config(service: Obj) -> dict[str, Any]:
     """The Serve config once Ray's own schema has accepted it. RayopsError naming the fields where it has not.
 
-    Imports Ray, which only the development environment has.
+    Also refuses fields that the schema does not know: Ray itself would ignore a misspelt one. Imports Ray, which only the
+    development environment has.
     """
     from pydantic import ValidationError
     from ray.serve.schema import ServeDeploySchema
@@ -31,6 +33,22 @@ def validate_serve_config(service: Obj) -> dict[str, Any]:
     try:
         ServeDeploySchema.model_validate(config)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise RayopsError(f"{name_of(service)}: serveConfigV2: {faults}") from error
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    else:
+        faults = [f"{place}: unknown field" for place in _unknown(config)]
+    if faults:
+        raise RayopsError(f"{name_of(service)}: serveConfigV2: {'; '.join(faults)}")
     return config
+
+
+def _unknown(config: dict[str, Any]) -> Iterator[str]:
+    """The places of all fields that Ray's schema does not have."""
+    from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
+
+    yield from (key for key in config if key not in ServeDeploySchema.model_fields)
+    for index, application in enumerate(config["applications"]):
+        place = f"applications.{index}"
+        yield from (f"{place}.{key}" for key in application if key not in ServeApplicationSchema.model_fields)
+        for number, deployment in enumerate(application.get("deployments") or []):
+            known = DeploymentSchema.model_fields
+            yield from (f"{place}.deployments.{number}.{key}" for key in deployment if key not in known)

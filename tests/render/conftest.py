@@ -1,0 +1,123 @@
+"""What the render tests share: the tools, overlays and components found by looking, and a way to compose one's own."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rayops.cluster import gobuild, tools
+from rayops.errors import RayopsError
+from rayops.paths import ROOT
+from rayops.render import Obj, render
+
+KUBERAY_MODULE = "github.com/ray-project/kuberay/ray-operator"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/render/golden from what renders now")
+
+
+def kustomizations(below: str, kind: str) -> list[Path]:
+    """Folders below one of the repository's, relative to its root, whose kustomization is of a kind."""
+    files = sorted((ROOT / below).rglob("kustomization.yaml"))
+    return [file.parent.relative_to(ROOT) for file in files if load(file).get("kind", "Kustomization") == kind]
+
+
+def load(file: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(file.read_text())
+    return loaded
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`overlay`: every overlay. `pipeline`: those that are one pipeline. `component`: every component. By discovery."""
+    overlays = kustomizations("overlays", "Kustomization")
+    found = {
+        "overlay": overlays,
+        "pipeline": [overlay for overlay in overlays if (ROOT / overlay / "sizing.env").exists()],
+        "component": kustomizations("base", "Component"),
+        "environment": [overlay for overlay in overlays if len(overlay.parts) == 2],
+    }
+    for name, values in found.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, values, ids=str)
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> Path:
+    """The standalone kustomize, of the pinned version where rayops can find it."""
+    try:
+        return tools.path("kustomize")
+    except RayopsError:
+        found = shutil.which("kustomize")
+        if found is None:
+            raise
+        return Path(found)
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Path:
+    found = shutil.which("kubectl")
+    assert found, "kubectl is not on PATH"
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def rendered(kustomize: Path) -> Callable[[Path], list[Obj]]:
+    """The objects of an overlay, rendered once a session. Not to be changed by a test."""
+    seen: dict[Path, list[Obj]] = {}
+
+    def of(overlay: Path) -> list[Obj]:
+        if overlay not in seen:
+            seen[overlay] = render(ROOT / overlay, binary=kustomize)
+        return seen[overlay]
+
+    return of
+
+
+@pytest.fixture
+def service(pipeline: Path, rendered: Callable[[Path], list[Obj]]) -> Obj:
+    """The RayService of a pipeline's overlay."""
+    found = [obj for obj in rendered(pipeline) if obj["kind"] == "RayService"]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def module() -> Path:
+    """The source of KubeRay's operator, from the Go module cache; fetched when it is not there."""
+    return gobuild.module_directory("kuberay-operator", KUBERAY_MODULE)
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> Callable[..., Path]:
+    """Write an overlay of the repository's own parts into a fresh folder: the local RAG numbers, any components."""
+
+    def write(*components: Path | str, extra: str = "") -> Path:
+        def at(path: Path | str) -> str:
+            return os.path.relpath(ROOT / path, tmp_path)
+
+        shutil.copy(ROOT / "overlays/local/rag/sizing.env", tmp_path / "sizing.env")
+        overlay = {
+            "resources": [at("base/platform/namespace"), at("base/raycluster"), at("apps/rag")],
+            "components": [at(component) for component in components],
+            "namespace": "rag",
+            "configMapGenerator": [
+                {
+                    "name": "sizing",
+                    "envs": ["sizing.env"],
+                    "literals": ["pipeline=rag"],
+                    "options": {
+                        "disableNameSuffixHash": True,
+                        "annotations": {"config.kubernetes.io/local-config": "true"},
+                    },
+                }
+            ],
+        }
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay) + extra)
+        return tmp_path
+
+    return write
