@@ -1,6 +1,6 @@
 module rayops/tools/kubernetes
 
-go 1.26
+go 1.26.0
 
 // The staging modules of Kubernetes are required at v0.0.0 by its own go.mod: each is the release of the same name.
 replace (

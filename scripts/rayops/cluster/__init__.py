@@ -1,0 +1,1 @@
+"""What stands between a bare machine and a cluster: engine, tools, node image, kind, operator, pipeline image."""

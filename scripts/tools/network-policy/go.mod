@@ -1,3 +1,0 @@
-module rayops/tools/network-policy
-
-go 1.26.8
