@@ -30,7 +30,7 @@ def test_shell_blocks_parse(page: Path) -> None:
 def test_manifests_and_patches_parse(page: Path) -> None:
     for body in blocks(page, "yaml"):
         assert yaml.safe_load(body)
-    for patch in re.findall(r"-p '(\[.*?\])'", page.read_text("utf-8")):
+    for patch in re.findall(r"-p '(\[.*?\])'", page.read_text("utf-8"), re.DOTALL):
         assert all(operation.keys() >= {"op", "path"} for operation in json.loads(patch))
 
 
