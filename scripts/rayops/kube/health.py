@@ -27,6 +27,7 @@ from rayops.kube.objects import (
     condition,
     dig,
     first_line,
+    gist,
     is_true,
     labels_of,
     parse_time,
@@ -171,8 +172,8 @@ def _of_application(name: str, app: Obj | None) -> Health | None:
     if not app:
         return Health(Status.PROGRESSING, Layer.APPLICATIONS, f"application {name} is not yet deployed")
     deployments = dig(app, "serveDeploymentStatuses", default={})
-    told = {d: (str(dig(s, "status", default="")), first_line(dig(s, "message"))) for d, s in deployments.items()}
-    status, message = str(app.get("status", "")), first_line(app.get("message"))
+    told = {d: (str(dig(s, "status", default="")), gist(dig(s, "message"))) for d, s in deployments.items()}
+    status, message = str(app.get("status", "")), gist(app.get("message"))
     failed = [f"{d}: {text or state}" for d, (state, text) in told.items() if state in {"DEPLOY_FAILED", "UNHEALTHY"}]
     if status in {"DEPLOY_FAILED", "UNHEALTHY"} or failed:
         text = "; ".join(part for part in (message, *failed) if part)

@@ -91,3 +91,11 @@ def first_line(text: object, limit: int = 300) -> str:
     lines = (line.strip() for line in str(text or "").splitlines())
     line = next((line for line in lines if line), "")
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def gist(text: object, limit: int = 300) -> str:
+    """First line of a text and, where more follows, the last line that is not indented: a traceback's exception."""
+    lines = [line.rstrip() for line in str(text or "").splitlines() if line.strip()]
+    outer = [line for line in lines[1:] if not line[0].isspace()]
+    first = first_line(text, limit)
+    return f"{first} … {first_line(outer[-1], limit)}" if outer else first

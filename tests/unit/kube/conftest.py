@@ -114,10 +114,15 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that closes an idle connection is no news."""
+
+
 @pytest.fixture
 def api() -> Iterator[FakeApi]:
     api = FakeApi()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
+    server = _QuietServer(("127.0.0.1", 0), _handler(api))
     api.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

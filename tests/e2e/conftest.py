@@ -1,0 +1,146 @@
+"""Options and fixtures of the tests on a real cluster. The work is in tests/harness."""
+
+import json
+import re
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from rayops.kube import Kube, save_evidence
+from tests.harness import Cluster, ExternalCluster, namespaces
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cluster")
+    group.addoption("--kubeconfig", type=Path, help="an existing cluster, with operator and images; never deleted")
+    group.addoption("--i-know", action="store_true", help="that cluster may be changed although it is not local")
+    group.addoption("--keep-cluster", action="store_true", help="keep our own kind cluster for the next run")
+    group.addoption("--nodes", type=int, default=1, help="nodes of our own kind cluster")
+    group.addoption("--evidence-dir", type=Path, default=ROOT / ".evidence", help="where evidence and results go")
+    group.addoption("--evidence", choices=("failed", "always"), default="failed", help="of which tests")
+
+
+@dataclass
+class Live:
+    """The namespaces that are in use, so that evidence of a failure is there before anything is deleted."""
+
+    folder: Path
+    always: bool
+    kube: Kube | None = None
+    namespaces: list[str] = field(default_factory=list)
+
+    def save(self, test: str, phase: str) -> None:
+        for namespace in self.namespaces if self.kube else ():
+            assert self.kube
+            save_evidence(self.kube, namespace, self.folder / test / phase / namespace)
+
+
+LIVE = pytest.StashKey[Live]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Without options where pytest was not pointed at this folder: it then reads this file too late to add them.
+    always = config.getoption("--evidence", default="failed") == "always"
+    config.stash[LIVE] = Live(config.getoption("--evidence-dir", default=ROOT / ".evidence"), always)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    live = item.config.stash[LIVE]
+    if call.when != "teardown" and (report.failed or (live.always and call.when == "call")):
+        live.save(_file_name(item.nodeid), str(call.when))
+    return report
+
+
+def _file_name(nodeid: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", nodeid.removeprefix("tests/e2e/")).strip("-")
+
+
+@pytest.fixture(scope="session")
+def live(pytestconfig: pytest.Config) -> Live:
+    return pytestconfig.stash[LIVE]
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """Our own kind cluster, or the one of --kubeconfig. Started by `kube`."""
+    option = pytestconfig.getoption
+    found: Cluster
+    if kubeconfig := option("--kubeconfig"):
+        found = ExternalCluster(kubeconfig, i_know=option("--i-know"))
+    else:
+        from tests.harness.kind import OwnCluster, cluster_name
+
+        found = OwnCluster(cluster_name(), nodes=option("--nodes"), keep=option("--keep-cluster"))
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: Cluster, live: Live) -> Kube:
+    live.kube = cluster.start()
+    return live.kube
+
+
+@pytest.fixture(scope="session")
+def new_namespace(kube: Kube, live: Live) -> Callable[[str], AbstractContextManager[str]]:
+    """`with new_namespace("purpose") as name`: deleted at the end of the block, after evidence was saved."""
+
+    @contextmanager
+    def make(purpose: str) -> Iterator[str]:
+        name = namespaces.new_name(purpose)
+        namespaces.create(kube, name)
+        live.namespaces.append(name)
+        try:
+            yield name
+        finally:
+            live.namespaces.remove(name)
+            namespaces.remove(kube, name)
+
+    return make
+
+
+@pytest.fixture
+def namespace(
+    request: pytest.FixtureRequest, new_namespace: Callable[[str], AbstractContextManager[str]]
+) -> Iterator[str]:
+    """A namespace of the test's own."""
+    purpose = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_")).strip("-")
+    with new_namespace(purpose) as name:
+        yield name
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest, live: Live) -> Path:
+    """Where the test may leave files: load logs, timelines."""
+    path = live.folder / _file_name(request.node.nodeid)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, live: Live) -> Callable[..., None]:
+    """Keep measured numbers under the test's name: results.json in the evidence folder, and the test's own output."""
+
+    def keep(**numbers: object) -> None:
+        file = live.folder / "results.json"
+        live.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            results = json.loads(file.read_text()) if file.exists() else {}
+        except ValueError:
+            warnings.warn(f"{file} was not JSON, started anew", stacklevel=2)
+            results = {}
+        results.setdefault(request.node.name, {}).update(numbers)
+        file.write_text(json.dumps(results, indent=1, default=str) + "\n")
+        print(json.dumps({request.node.name: numbers}, default=str))
+
+    return keep

@@ -1,0 +1,43 @@
+"""What can go wrong on purpose."""
+
+from collections.abc import Callable
+
+from rayops.kube import Kube, Obj, Timeout, eventually
+from rayops.kube.objects import POD, name_of
+from tests.harness.getters import pods
+from tests.harness.selectors import ready_pods, uids
+
+OPERATOR_NAMESPACE = "kuberay-system"
+OPERATOR_LABELS = {"app.kubernetes.io/name": "kuberay-operator"}
+
+
+def kill_pod(kube: Kube, pod: Obj) -> None:
+    """Delete a pod at once, without its grace period: what the loss of a machine looks like to the others."""
+    kube.delete(POD, name_of(pod), pod["metadata"]["namespace"], grace_s=0)
+
+
+def delete_pod(kube: Kube, pod: Obj) -> None:
+    """Delete a pod with its grace period: what a drain does."""
+    kube.delete(POD, name_of(pod), pod["metadata"]["namespace"])
+
+
+def operator_pods(kube: Kube) -> Callable[[], list[Obj]]:
+    """Getter: the pods of the KubeRay operator."""
+    return pods(kube, OPERATOR_NAMESPACE, OPERATOR_LABELS)
+
+
+def restart_operator(kube: Kube) -> None:
+    """Delete the operator's pods and wait until others are ready."""
+    look = operator_pods(kube)
+    before = look()
+    if not before:
+        raise LookupError(f"no KubeRay operator in namespace {OPERATOR_NAMESPACE}")
+    for pod in before:
+        delete_pod(kube, pod)
+    eventually(
+        look,
+        lambda found: (uids(found) & uids(before), ready_pods(found)),
+        lambda state: not state[0] and state[1] > 0,
+        Timeout.MEDIUM,
+        "another operator pod ready",
+    )
