@@ -6,6 +6,7 @@ engine gets a runtime that asks only for the capabilities that the host itself h
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,6 @@ from rayops import proc
 from rayops.errors import RayopsError
 from rayops.paths import CACHE
 
-LABEL = "rayops.engine"
 LOG = CACHE / "logs" / "engine.log"
 PID = CACHE / "engine.pid"
 PACKAGES = ("docker.io", "iptables")
@@ -93,3 +93,18 @@ def _runtime() -> Path:
     target.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{source.read_text()}")
     target.chmod(0o755)
     return target
+
+
+def stop() -> bool:
+    """Stop the engine that `ensure` started. Returns False when it was not started here or has gone."""
+    if not PID.exists():
+        return False
+    number = int(PID.read_text())
+    PID.unlink()
+    try:
+        if "dockerd" not in Path(f"/proc/{number}/cmdline").read_text():
+            return False
+        os.kill(number, signal.SIGTERM)
+    except OSError:
+        return False
+    return True

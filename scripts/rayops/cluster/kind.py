@@ -71,7 +71,15 @@ class KindCluster:
         patches = self.kubeconfig.parent / "patches"
         _write_control_plane_patches(patches)
         configuration = yaml.safe_dump(self._configuration(image, nodes, patches))
-        command = [tools.path("kind"), "create", "cluster", "--name", self.name, "--image", image.reference]
+        command: list[str | Path] = [
+            tools.path("kind"),
+            "create",
+            "cluster",
+            "--name",
+            self.name,
+            "--image",
+            image.reference,
+        ]
         command += ["--kubeconfig", self.kubeconfig, "--config", "-", "--retain"]
         proc.run(command, stdin=configuration, log=self.log)
         if image.built:
@@ -107,13 +115,11 @@ class KindCluster:
             )
         return int(proc.run(["docker", "port", self.nodes()[0], str(node_port)]).split()[0].rpartition(":")[2])
 
-    def image_id(self, reference: str) -> str | None:
-        """What the node's container runtime knows under this name, or None."""
-        listing = proc.run(["docker", "exec", self.nodes()[0], "crictl", "images", "-o", "json"])
-        for image in json.loads(listing).get("images", []):
-            if any(tag.removeprefix("docker.io/") == reference for tag in image.get("repoTags", [])):
-                return str(image["id"])
-        return None
+    def has_image(self, reference: str) -> bool:
+        """True when every node's container runtime has an image of this name."""
+        wanted = reference if "." in reference.split("/")[0] else f"docker.io/{reference}"
+        query = ["ctr", "-n", "k8s.io", "images", "ls", "-q"]
+        return all(wanted in proc.run(["docker", "exec", node, *query]).split() for node in self.nodes())
 
     def load(self, *references: str) -> None:
         """Copy images of the engine into every node's container runtime."""

@@ -1,9 +1,10 @@
 """The kind node image: pulled where a container registry answers, else built from Go modules and Debian packages.
 
-The build is cached by content: the image's tag is a hash over everything that goes into it, and an image that the engine
-already has is never built again.
+The build is cached by content: the image's tag is a hash over everything that goes into it, and an image that the
+engine already has is never built again.
 """
 
+import json
 import shutil
 import tempfile
 import urllib.error
@@ -150,18 +151,19 @@ def _component_images(context: Path, base: str) -> list[str]:
     images = _images(context / "bin")
     for program, image in images.items():
         arguments = {"PROGRAM": program, "BASE": base if program in ON_ROOTFS else "scratch"}
-        command = '["/usr/local/bin/pause", "-P"]' if program == "pause" else None
+        entrypoint = [f"/usr/local/bin/{program}", *(["-P"] if program == "pause" else [])]
         alone = context / program
         (alone / "bin").mkdir(parents=True)
         shutil.move(context / "bin" / program, alone / "bin")
-        _docker_build(alone, FILES / "component.Dockerfile", image, command=command, **arguments)
+        _docker_build(alone, FILES / "component.Dockerfile", image, entrypoint, **arguments)
     return list(images.values())
 
 
-def _docker_build(context: Path, dockerfile: Path, tag: str, command: str | None = None, **arguments: str) -> None:
-    text = dockerfile.read_text() + (f"ENTRYPOINT {command}\n" if command else "")
+def _docker_build(
+    context: Path, dockerfile: Path, tag: str, entrypoint: list[str] | None = None, **arguments: str
+) -> None:
     prepared = context / "Dockerfile"
-    prepared.write_text(text)
+    prepared.write_text(dockerfile.read_text() + (f"ENTRYPOINT {json.dumps(entrypoint)}\n" if entrypoint else ""))
     options = [option for name, value in arguments.items() for option in ("--build-arg", f"{name}={value}")]
     proc.run(["docker", "build", "--quiet", "-t", tag, *options, context], log=LOG, env={"DOCKER_BUILDKIT": "0"})
 

@@ -11,8 +11,8 @@ SUITE = "bookworm"
 LOG = CACHE / "logs" / "rootfs.log"
 
 NODE_PACKAGES = (
-    "systemd systemd-sysv dbus containerd runc containernetworking-plugins conntrack iptables nftables iproute2 ethtool ipset "
-    "util-linux mount kmod socat ca-certificates curl jq procps hostname catatonit"
+    "systemd systemd-sysv dbus containerd runc containernetworking-plugins conntrack iptables nftables iproute2 "
+    "ethtool ipset util-linux mount kmod socat ca-certificates curl jq procps hostname catatonit"
 ).split()
 # bash, wget and grep are what KubeRay's probes call.
 PYTHON_PACKAGES = "python3 python3-venv bash wget grep procps ca-certificates".split()

@@ -3,4 +3,3 @@ ARG BASE=scratch
 FROM ${BASE}
 ARG PROGRAM
 COPY bin/${PROGRAM} /usr/local/bin/
-ENTRYPOINT []

@@ -1,0 +1,7 @@
+"""python -m rayops."""
+
+import sys
+
+from rayops.cli import main
+
+sys.exit(main())

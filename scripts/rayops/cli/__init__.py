@@ -1,0 +1,43 @@
+"""The command line. Each command is a module with `add_arguments(parser)` and `run(options) -> int`."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from rayops.errors import RayopsError
+
+COMMANDS = {
+    "up": "from a bare machine to an answer: cluster, operator, pipeline",
+    "down": "delete the cluster of this checkout, or stop the local Ray of --serve-only",
+    "status": "what runs, how healthy it is, and where it answers",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 done, 1 a clear error, 2 wrong usage, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="rayops", description="AI pipelines on Ray Serve and Kubernetes, GitOps way.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if given[:1] == [name]:  # only the command that runs is imported: help stays fast
+            importlib.import_module(f"rayops.cli.{name}").add_arguments(command)
+    options = parser.parse_args(given)
+    try:
+        return int(importlib.import_module(f"rayops.cli.{options.command}").run(options))
+    except RayopsError as error:
+        print(_one_line(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rayops: interrupted; the same command resumes", file=sys.stderr)
+        return 130
+
+
+def _one_line(error: RayopsError) -> str:
+    parts = [f"rayops: {error.message}"]
+    if error.hint:
+        parts.append(f"→ {error.hint}")
+    if error.evidence:
+        parts.append(f"(evidence: {error.evidence})")
+    return " ".join(parts)

@@ -1,0 +1,112 @@
+"""The KubeRay operator: charts/kuberay-platform installed by Helm, its CRDs by server-side apply.
+
+Where the chart repository or the image registry cannot be reached, both are made from the operator's pinned Go module:
+an equivalent chart (rayops.render.operator_chart) and the same program as an image.
+"""
+
+import json
+import tempfile
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from rayops import proc
+from rayops.cluster import gobuild, node_image, rootfs, tools
+from rayops.cluster.kind import KindCluster
+from rayops.errors import RayopsError
+from rayops.paths import CACHE, ROOT, TOOLS, content_hash
+from rayops.versions import pin
+
+NAMESPACE = "kuberay-system"
+RELEASE = "kuberay"
+CHART = ROOT / "charts" / "kuberay-platform"
+MODULE = "github.com/ray-project/kuberay/ray-operator"
+LOG = CACHE / "logs" / "operator.log"
+DOCKERFILE = node_image.FILES / "operator.Dockerfile"
+INSTALL_TIMEOUT = "180s"
+
+
+def ensure_image(*, offline: bool) -> tuple[str, str]:
+    """The operator's image and what was done for it; the official name when its registry answers."""
+    official = pin("OPERATOR_IMAGE")
+    if not offline and node_image.registry_answers(official):
+        return official, ""
+    source = content_hash(TOOLS / "kuberay-operator", DOCKERFILE)
+    reference = f"local/kuberay-operator:v{pin('KUBERAY_VERSION')}-{source}"
+    if rootfs.image_exists(reference):
+        return reference, ""
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        context = Path(folder)
+        gobuild.build("kuberay-operator", [MODULE], context, name="manager")
+        proc.run(
+            ["docker", "build", "--quiet", "-t", reference, "-f", str(DOCKERFILE), context],
+            log=LOG,
+            env={"DOCKER_BUILDKIT": "0"},
+        )
+    return reference, f"{reference} built"
+
+
+def ensure_chart(*, offline: bool) -> str:
+    """The operator's chart below charts/kuberay-platform/charts. Returns what was done."""
+    version = pin("KUBERAY_VERSION")
+    if not offline and _repository_answers():
+        proc.run([tools.path("helm"), "dependency", "build", CHART, "--skip-refresh"], log=LOG)
+        return "operator chart downloaded"
+    from rayops.render.operator_chart import package_operator_chart
+
+    package_operator_chart(gobuild.module_directory("kuberay-operator", MODULE), version, CHART / "charts")
+    return "operator chart packaged from its Go module"
+
+
+def install(cluster: KindCluster, image: str, values: Path | None) -> str:
+    """CRDs, then `helm upgrade --install`; "" when this is installed already. values: the environment's file."""
+    wanted = content_hash(CHART, image, *([values] if values else []))
+    if _installed(cluster) == wanted:
+        return ""
+    if image.startswith("local/") and not cluster.has_image(image):
+        cluster.load(image)
+    _apply_crds(cluster)
+    repository, _, tag = image.rpartition(":")
+    command: list[str | Path] = [tools.path("helm"), "upgrade", "--install", RELEASE, CHART, "--skip-crds"]
+    command += ["--namespace", NAMESPACE, "--create-namespace", "--kubeconfig", cluster.kubeconfig]
+    command += [*(["--values", str(values)] if values else []), "--description", wanted]
+    command += ["--set", f"kuberay-operator.image.repository={repository},kuberay-operator.image.tag={tag}"]
+    command += ["--wait", "--timeout", INSTALL_TIMEOUT]
+    try:
+        proc.run(command, log=LOG)
+    except RayopsError as error:
+        raise RayopsError(f"the operator was not installed: {error.message}", evidence=LOG) from error
+    return f"KubeRay {pin('KUBERAY_VERSION')} in {NAMESPACE}"
+
+
+def _apply_crds(cluster: KindCluster) -> None:
+    from rayops.kube import Kube
+
+    archive = CHART / "charts" / f"kuberay-operator-{pin('KUBERAY_VERSION')}.tgz"
+    documents = yaml.load_all(proc.run([tools.path("helm"), "show", "crds", archive]), Loader=_loader())
+    Kube.connect(cluster.kubeconfig).apply([document for document in documents if document])
+
+
+def _loader() -> type:
+    """The C loader where PyYAML has it: the CRDs are four megabytes."""
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _installed(cluster: KindCluster) -> str | None:
+    query = ["history", RELEASE, "--namespace", NAMESPACE, "--kubeconfig", str(cluster.kubeconfig), "-o", "json"]
+    try:
+        history = json.loads(proc.run([tools.path("helm"), *query], timeout=30))
+    except RayopsError:
+        return None
+    last = history[-1]
+    return str(last["description"]) if last["status"] == "deployed" else None
+
+
+def _repository_answers() -> bool:
+    try:
+        url = f"{pin('OPERATOR_CHART_REPOSITORY')}index.yaml"
+        with urllib.request.urlopen(url, timeout=node_image.REGISTRY_TIMEOUT) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False

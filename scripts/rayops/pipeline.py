@@ -1,0 +1,127 @@
+"""One pipeline in a cluster: put its overlay there, find where it answers, ask it the sample question.
+
+deployed = deploy(kube, ROOT / "overlays/local/rag", "local/pipeline:1a2b3c")
+answer = first_answer("rag", "http://127.0.0.1:34567")
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rayops import render
+from rayops.errors import RayopsError
+from rayops.kube.objects import Obj, dig, kind_of, name_of
+from rayops.kube.probe import Answer, probe
+from rayops.kube.wait import Timeout, eventually
+from rayops.paths import ROOT
+
+if TYPE_CHECKING:
+    from rayops.kube import Kube
+
+IMAGE = "local/pipeline"
+LINE = 100
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A RayService as applied. node_ports: by port name. changed: something in the cluster was not like this before."""
+
+    namespace: str
+    name: str
+    node_ports: dict[str, int]
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A question that a pipeline's folder brings as sample.json: path, and the JSON body to post."""
+
+    path: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FirstAnswer:
+    """What the pipeline said to its sample."""
+
+    sample: Sample
+    body: Any
+    milliseconds: float
+
+
+def deploy(kube: "Kube", overlay: Path, image: str) -> Deployed:
+    """Render an overlay, put the image in, apply it. Raises RayopsError where the API server refuses an object."""
+    objects = render.set_image(render.render(overlay), IMAGE, image)
+    service = render.one(objects, "RayService")
+    before = [kube.find(kind_of(obj), name_of(obj), dig(obj, "metadata", "namespace")) for obj in objects]
+    after = kube.apply(objects)
+    return Deployed(
+        namespace=service["metadata"]["namespace"],
+        name=service["metadata"]["name"],
+        node_ports=render.node_ports(objects),
+        changed=_specs(before) != _specs(after),
+    )
+
+
+def sample_of(pipeline: str) -> Sample:
+    """The sample question of a pipeline. Raises RayopsError naming the file that is missing or wrong."""
+    file = ROOT / "apps" / pipeline / "sample.json"
+    try:
+        content = json.loads(file.read_text())
+        return Sample(path=content["path"], body=content["body"])
+    except FileNotFoundError:
+        raise RayopsError(f"{file.relative_to(ROOT)} is missing", hint='{"path": "/ask", "body": {…}}') from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RayopsError(f"{file.relative_to(ROOT)} is not a sample: {error}") from error
+
+
+def first_answer(pipeline: str, url: str) -> FirstAnswer:
+    """Ask the sample question until it is answered: Ready is not healthy, the data path is the proof.
+
+    Raises WaitError with the last answer.
+    """
+    sample = sample_of(pipeline)
+    answer: Answer = eventually(
+        lambda: probe(url + sample.path, sample.body, timeout_s=10),
+        lambda found: found,
+        lambda found: found.ok,
+        Timeout.SHORT,
+        f"{url}{sample.path} answers",
+    )
+    return FirstAnswer(sample, answer.body, answer.ms)
+
+
+def screen(answer: FirstAnswer, url: str, dashboard: str, kubeconfig: Path | None, stop: str) -> str:
+    """What a newcomer sees at the end of `up`."""
+    body = answer.body if isinstance(answer.body, dict) else {"answer": answer.body}
+    lines = [f"question   {next(iter(answer.sample.body.values()))}"]
+    if "answer" in body:
+        lines.append(f"answer     {body['answer']}")
+        lines += [f"source     {source_line(source)}" for source in body.get("sources", [])]
+    else:
+        lines.append(f"answer     {json.dumps(body)}")
+    call = (
+        f"curl -s {url}{answer.sample.path} -H 'content-type: application/json' -d '{json.dumps(answer.sample.body)}'"
+    )
+    lines += ["", f"URL        {url}  (its API: {url}/docs)", f"ask        {call}", f"dashboard  {dashboard}"]
+    if kubeconfig is not None:
+        lines.append(f"kubectl    export KUBECONFIG={kubeconfig}")
+    return "\n".join([*lines, f"stop       {stop}"])
+
+
+def source_line(source: dict[str, Any]) -> str:
+    """A source as `path:12-20 Section`."""
+    place = source.get("document", source.get("path", "?"))
+    span = source.get("lines")
+    where = f":{span[0]}-{span[1]}" if isinstance(span, list) and len(span) == 2 else ""
+    return f"{place}{where}  {source.get('section', '')}".rstrip()
+
+
+def _specs(objects: "list[Obj | None] | list[Obj]") -> list[Any]:
+    kept = [{k: v for k, v in (obj or {}).items() if k not in ("status", "metadata")} for obj in objects]
+    named = [
+        (dig(obj or {}, "kind"), name_of(obj or {"metadata": {"name": ""}}), spec)
+        for obj, spec in zip(objects, kept, strict=True)
+    ]
+    return sorted(named, key=lambda entry: (str(entry[0]), entry[1]))
