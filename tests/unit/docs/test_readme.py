@@ -27,7 +27,7 @@ def test_second_level_pages_are_short() -> None:
 
 
 def test_the_table_of_times_has_the_steps_of_up() -> None:
-    table = README[README.index("| step |") : README.index("Machine:")]
+    table = README[README.index("| step |") : README.index("Machine: ")]
     rows = re.findall(r"^\| ([\w ]+) \|", table, re.MULTILINE)
     assert rows[1:] == list(up.STEPS)
 
