@@ -182,9 +182,10 @@ class Kube:
     def exec(
         self, namespace: str, pod: str, argv: Sequence[str], *, container: str | None = None, timeout_s: float = 60.0
     ) -> ExecResult:
-        """Run a command in a container and wait for it; exit code, standard output and error."""
+        """Run a command in a container (the pod's first) and wait for it; exit code, standard output and error."""
+        chosen = container or str(self.get(o.POD, pod, namespace)["spec"]["containers"][0]["name"])
         with _translated(self.server):
-            return exec_in_pod(self._api.configuration, namespace, pod, argv, container=container, timeout_s=timeout_s)
+            return exec_in_pod(self._api.configuration, namespace, pod, argv, container=chosen, timeout_s=timeout_s)
 
     def logs(
         self, namespace: str, pod: str, container: str, *, previous: bool = False, limit_bytes: int = 1_000_000

@@ -1,10 +1,15 @@
 """What needs a connection of its own into a pod: running a command there."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rayops.kube.errors import KubeError
+from rayops.kube.objects import dig, first_line
+
+# The channel of the web socket on which the API server says how a command ended.
+_STATUS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class ExecResult:
 
 
 def exec_in_pod(
-    configuration: Any, namespace: str, pod: str, argv: Sequence[str], *, container: str | None, timeout_s: float
+    configuration: Any, namespace: str, pod: str, argv: Sequence[str], *, container: str, timeout_s: float
 ) -> ExecResult:
     """Run a command in a container over a web socket; KubeError when it is not over in time."""
     from kubernetes.client import ApiClient, CoreV1Api
@@ -30,15 +35,25 @@ def exec_in_pod(
 
     # The stream helper swaps a method of the client while it connects, so each call gets a client of its own.
     api = CoreV1Api(ApiClient(configuration))
-    which = {"container": container} if container else {}
     socket = stream(
         api.connect_get_namespaced_pod_exec, pod, namespace, command=list(argv),
-        stdin=False, stdout=True, stderr=True, tty=False, _preload_content=False, **which,
+        container=container, stdin=False, stdout=True, stderr=True, tty=False, _preload_content=False,
     )  # fmt: skip
     try:
         socket.run_forever(timeout=timeout_s)
         if socket.is_open():
             raise KubeError(f"`{argv[0]}` in pod {namespace}/{pod} was not over after {timeout_s:.0f} s")
-        return ExecResult(int(socket.returncode), str(socket.read_stdout()), str(socket.read_stderr()))
+        return ExecResult(exit_code(socket.read_channel(_STATUS)), socket.read_stdout(), socket.read_stderr())
     finally:
         socket.close()
+
+
+def exit_code(status: str) -> int:
+    """The exit code in the status object that ends a command; KubeError when the command did not even start."""
+    told = json.loads(status) if status else {}
+    if told.get("status") == "Success":
+        return 0
+    for cause in dig(told, "details", "causes", default=[]):
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise KubeError(first_line(told.get("message")) or "the connection to the container ended early")

@@ -1,6 +1,7 @@
+from typing import Any
+
 import pytest
 
-from rayops.kube import Obj
 from tests.harness import differences, pod_template_differences, quantity
 
 
@@ -43,7 +44,7 @@ def test_the_start_command_of_a_ray_container_is_the_operators() -> None:
     container = {"name": "ray", "image": "img:1", "command": ["ours"]}
     init = {"name": "wait", "command": ["bash"]}
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"initContainers": [init], "containers": [container]}}
-    pod: Obj = {
+    pod: dict[str, Any] = {
         "metadata": {"labels": {"a": "b", "ray.io/group": "cpu"}},
         "spec": {"initContainers": [init], "containers": [{"name": "ray", "image": "img:1", "command": ["theirs"]}]},
     }

@@ -191,3 +191,15 @@ def test_a_patch_of_a_subresource_and_a_create(kube: Kube, api: Any) -> None:
     assert (api.calls[-1].method, api.calls[-1].path) == ("POST", "/api/v1/namespaces/shop/configmaps")
     assert kube.find(CONFIG_MAP, "c", "shop") is None
     assert kube.find(NODE, "n") is None
+
+
+def test_a_command_runs_in_the_pods_first_container(kube: Kube, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("rayops.kube.client.exec_in_pod", lambda *what, **how: asked.append((what[1:], how)))
+    api.objects[POD_PATH] = {"spec": {"containers": [{"name": "ray-head"}, {"name": "autoscaler"}]}}
+    kube.exec("shop", "web", ["id"])
+    kube.exec("shop", "web", ["id"], container="autoscaler", timeout_s=5)
+    assert asked == [
+        (("shop", "web", ["id"]), {"container": "ray-head", "timeout_s": 60.0}),
+        (("shop", "web", ["id"]), {"container": "autoscaler", "timeout_s": 5}),
+    ]
