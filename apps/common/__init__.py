@@ -1,0 +1,1 @@
+"""Parts that pipelines share: HTTP behaviour, deadlines, model export and embedding."""

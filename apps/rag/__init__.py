@@ -1,0 +1,1 @@
+"""Questions and answers over documents: retrieval, reranking, answers that name their sources."""

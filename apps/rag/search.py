@@ -1,0 +1,78 @@
+"""The store and its index facts as one service, in the replica of VectorStore or in any process."""
+
+import os
+from pathlib import Path
+
+from apps.common.onnx_text import Vectors
+from apps.rag.index import IndexedDocument, digest_of, read_index
+from apps.rag.settings import StoreArgs
+from apps.rag.stores.base import VectorStore, synchronise
+from apps.rag.types import IndexInfo, Ingested, Retrieved
+
+
+def open_store(args: StoreArgs) -> VectorStore:
+    """Open the store that `args` names.
+
+    Raises:
+        KeyError: the variable with the connection string is not set.
+    """
+    if args.kind == "postgres":
+        from apps.rag.stores.postgres import PostgresStore
+
+        return PostgresStore(os.environ[args.dsn_variable], args.table)
+    from apps.rag.stores.lance import LanceStore
+
+    return LanceStore(args.path)
+
+
+class SearchService:
+    """Search and ingest, with the facts of the index in every answer.
+
+    Args:
+        store: an open store.
+        model_digest: of the embedding model; vectors of another one are refused.
+        prepared: folder of the prepared index, which the store is brought to; None leaves the store as it is.
+    """
+
+    def __init__(self, store: VectorStore, model_digest: str, prepared: Path | None):
+        self._store = store
+        self._model = model_digest
+        if prepared is not None:
+            synchronise(store, read_index(prepared, model_digest))
+        self._info = (-1, IndexInfo(store.kind, "", 0, 0, store.durable))
+
+    def info(self) -> IndexInfo:
+        """Return the facts of the index, computed again only after a change."""
+        version = self._store.version()
+        if version != self._info[0]:
+            documents = self._store.documents()
+            digest = digest_of(self._model, {name: document.digest for name, document in documents.items()})
+            chunks = sum(document.chunks for document in documents.values())
+            facts = IndexInfo(self._store.kind, digest, len(documents), chunks, self._store.durable)
+            self._info = (version, facts)
+        return self._info[1]
+
+    def search(self, vector: Vectors, limit: int) -> Retrieved:
+        """Return the nearest passages to one vector ((width,) float32)."""
+        return Retrieved(self._store.search(vector, limit), self.info())
+
+    def has(self, name: str, digest: str) -> Ingested | None:
+        """Return the answer to an ingest that would change nothing, else None."""
+        present = self._store.documents().get(name)
+        if present is None or present.digest != digest:
+            return None
+        return Ingested(name, "unchanged", present.chunks, self.info())
+
+    def ingest(self, document: IndexedDocument) -> Ingested:
+        """Put one document in place of the one of the same name."""
+        with self._store.exclusive():
+            unchanged = self.has(document.name, document.digest)
+            if unchanged:
+                return unchanged
+            known = document.name in self._store.documents()
+            self._store.write([document], "api")
+        return Ingested(document.name, "updated" if known else "created", len(document.chunks), self.info())
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
