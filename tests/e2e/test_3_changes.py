@@ -16,7 +16,7 @@ from rayops.kube.objects import CLUSTER_LABEL, NODE_TYPE_LABEL, RAY_CLUSTER, lab
 from rayops.paths import ROOT
 from tests.harness import Cluster, Load, ServiceUnderTest, faults, getters, selectors
 from tests.harness import overlay as o
-from tests.harness.helpers import PIPELINE_IMAGE
+from tests.harness.helpers import IDENTITY, NEXT_IMAGE
 from tests.harness.service import revision
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
@@ -92,14 +92,16 @@ def test_more_load_brings_replicas_and_workers_and_less_takes_them(
 
 
 def test_an_image_change_makes_a_new_cluster_and_loses_no_request(
-    service: ServiceUnderTest, kube: Kube, folder: Path, next_image: str, record: Callable[..., None]
+    service: ServiceUnderTest, kube: Kube, folder: Path, record: Callable[..., None]
 ) -> None:
+    if not service.cluster.ours:
+        pytest.skip("a second image cannot be loaded into a cluster that is not ours")
     old, uids = service.active(), service.cluster_uids()
     fresh = service.load(folder / "new-connections.jsonl", rate=10)
     kept = service.load(folder / "kept-alive.jsonl", rate=5, keep_alive=True)
     with fresh, kept:
         time.sleep(3)
-        service.change(o.image(next_image))
+        service.change(o.image(NEXT_IMAGE))
         service.wait_healthy()
         switched_s = fresh.now()
         kube.wait_gone(RAY_CLUSTER, old, service.namespace, timeout=Timeout.MEDIUM)
@@ -116,9 +118,9 @@ def test_an_image_change_makes_a_new_cluster_and_loses_no_request(
     assert service.active() != old
     assert not service.cluster_uids() & uids
     pods = getters.pods(kube, service.namespace, {CLUSTER_LABEL: service.active()})()
-    assert selectors.images(pods) == {next_image}
+    assert selectors.images(pods) == {NEXT_IMAGE}
     worker = next(pod for pod in pods if labels_of(pod)[NODE_TYPE_LABEL] == "worker")
-    assert kube.exec(service.namespace, name_of(worker), ["printenv", "RAYOPS_E2E_IMAGE"]).stdout.strip() == "next"
+    assert kube.exec(service.namespace, name_of(worker), ["printenv", IDENTITY]).stdout.strip() == "next"
 
 
 def test_a_wrong_import_path_is_never_healthy_and_the_old_version_answers(
@@ -217,18 +219,6 @@ def watch_until_degraded(service: ServiceUnderTest) -> Watched:
     )
     watched.degraded_s = round(time.monotonic() - started, 1)
     return watched
-
-
-@pytest.fixture(scope="module")
-def next_image(cluster: Cluster) -> str:
-    """The pipeline image again, under another tag and with another identity, on the nodes."""
-    if not cluster.ours:
-        pytest.skip("an image cannot be loaded into a cluster that is not ours")
-    from tests.harness.kind import derived_image
-
-    reference = derived_image(PIPELINE_IMAGE, "next")
-    cluster.load_image(reference)
-    return reference
 
 
 def _first(load: Load, value: str) -> float | None:

@@ -7,6 +7,9 @@ from rayops.kube.objects import POD
 from tests.harness.selectors import ready_pods
 
 PIPELINE_IMAGE = "local/pipeline:dev"
+# The same again as another image, which its environment tells: `IDENTITY` is "next" in it.
+NEXT_IMAGE = "local/pipeline:next"
+IDENTITY = "RAYOPS_E2E_IMAGE"
 RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 

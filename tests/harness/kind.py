@@ -12,6 +12,7 @@ from rayops.kube import Kube
 from rayops.kube.objects import SERVICE
 from rayops.paths import ROOT, checkout_id
 from tests.harness.cluster import node_port
+from tests.harness.helpers import IDENTITY, NEXT_IMAGE, PIPELINE_IMAGE
 
 # A node image and a pipeline image may have to be built first.
 UP_TIMEOUT_S = 45 * 60.0
@@ -34,10 +35,12 @@ class OwnCluster:
 
     def start(self) -> Kube:
         """Bring it up as a user would, but stop before a pipeline is applied; an earlier run's may be there still."""
-        up = ["up", "--cluster", self.name, "--nodes", str(self._nodes), "--until", "image"]
+        up = ["up", "--cluster", self.name, "--nodes", str(self._nodes), "--until", "pipeline image"]
         done = rayops(up, timeout=UP_TIMEOUT_S)
         if done.returncode:
             raise RayopsError(f"rayops {' '.join(up)} failed: {(done.stderr or done.stdout).strip()[-600:]}")
+        # Both in one archive: they share their layers.
+        self.kind.load(PIPELINE_IMAGE, derived_image(PIPELINE_IMAGE, NEXT_IMAGE))
         self._kube = Kube.connect(self.kind.kubeconfig)
         return self._kube
 
@@ -56,11 +59,12 @@ class OwnCluster:
         return f"http://127.0.0.1:{self.kind.host_port(node_port(kube.get(SERVICE, service, namespace), port))}"
 
 
-def derived_image(base: str, tag: str) -> str:
-    """Another image with the same content but another identity (label and environment); its reference."""
-    reference = f"{base.rsplit(':', 1)[0]}:{tag}"
-    lines = [f"FROM {base}", f"LABEL rayops.e2e={tag}", f"ENV RAYOPS_E2E_IMAGE={tag}"]
-    proc.run(["docker", "build", "--tag", reference, "-"], stdin="\n".join(lines) + "\n", timeout=120)
+def derived_image(base: str, reference: str) -> str:
+    """Make another image with the same content but another identity (label and environment); its reference."""
+    tag = reference.rpartition(":")[2]
+    lines = [f"FROM {base}", f"LABEL rayops.e2e={tag}", f"ENV {IDENTITY}={tag}"]
+    legacy = {"DOCKER_BUILDKIT": "0"}
+    proc.run(["docker", "build", "--tag", reference, "-"], stdin="\n".join(lines) + "\n", timeout=120, env=legacy)
     return reference
 
 
