@@ -37,12 +37,14 @@ class RequestGuard:
     """Let a request through to `app` when it has a place, a sane body and an id.
 
     Requests with a body (POST, PUT, PATCH) count against `limits.in_flight`; the others (health, docs) always
-    pass. The body is counted while it streams in and never kept beyond `limits.body_bytes`.
+    pass. The body is counted while it streams in and never kept beyond `limits.body_bytes`. `echo_request_id` is off
+    below Ray Serve, which gives a request without an id one, passes it on in the header and echoes it itself.
     """
 
-    def __init__(self, app: ASGIApp, limits: GuardLimits):
+    def __init__(self, app: ASGIApp, limits: GuardLimits, echo_request_id: bool = True):
         self.app = app
         self.limits = limits
+        self.echo_request_id = echo_request_id
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +54,7 @@ class RequestGuard:
             return
         request_id = _request_id(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = request_id
-        tagged = _with_request_id(send, request_id)
+        tagged = _with_request_id(send, request_id) if self.echo_request_id else send
         if scope["method"] not in {"POST", "PUT", "PATCH"}:
             await self.app(scope, receive, tagged)
             return

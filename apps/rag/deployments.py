@@ -182,7 +182,7 @@ class IngressReplica:
         """Return the ASGI application of this replica."""
         from apps.rag.ingress import build_asgi
 
-        return build_asgi(self.pipeline, self.limits)
+        return build_asgi(self.pipeline, self.limits, echo_request_id=False)
 
 
 Normalizer = deployment(name="Normalizer")(NormalizerReplica)

@@ -136,9 +136,9 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def build_asgi(pipeline: Pipeline, limits: LimitArgs) -> ASGIApp:
+def build_asgi(pipeline: Pipeline, limits: LimitArgs, echo_request_id: bool = True) -> ASGIApp:
     """Return the application of one ingress replica."""
     app = FastAPI(title="RAG", version="1", description="Answers from documents, with their sources.")
     app.include_router(Endpoints(pipeline, limits).router())
     handlers.install(app)
-    return RequestGuard(app, limits.guard())
+    return RequestGuard(app, limits.guard(), echo_request_id)

@@ -104,7 +104,7 @@ class RerankerSettings(Arguments):
     """Live weights of the hybrid score; only their ratio matters."""
 
     embedding_weight: float = Field(default=1.0, ge=0, le=100)
-    lexical_weight: float = Field(default=1.0, ge=0, le=100)
+    lexical_weight: float = Field(default=0.5, ge=0, le=100)
 
 
 class GeneratorSettings(Arguments):
