@@ -61,11 +61,19 @@ def call(helm: Path) -> Helm:
 
 @pytest.fixture(scope="session")
 def template(call: Helm, chart: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Obj]]:
-    """Objects of the chart; keyword values are those of the operator's chart, files come first."""
+    """Objects of the chart; keyword values are those of the operator's chart, files come first. Not to be changed."""
+    own = tmp_path_factory.mktemp("values") / "values.yaml"
+    seen: dict[str, list[Obj]] = {}
 
     def of(*files: Path, **values: object) -> list[Obj]:
-        own = tmp_path_factory.mktemp("values") / "values.yaml"
-        own.write_text(yaml.safe_dump({"kuberay-operator": values}))
+        text = yaml.safe_dump({"kuberay-operator": values})
+        key = f"{files}{text}"
+        if key not in seen:
+            own.write_text(text)
+            seen[key] = rendered(files)
+        return seen[key]
+
+    def rendered(files: tuple[Path, ...]) -> list[Obj]:
         flags = [flag for file in [*files, own] for flag in ("--values", str(file))]
         done = call("template", "kuberay", chart, "--namespace", "kuberay-system", *flags)
         assert done.returncode == 0, done.stderr

@@ -16,15 +16,13 @@ TIMEOUT_S = 60.0
 
 
 def find_kustomize(binary: Path | None = None) -> list[str]:
-    """The command that renders a folder: the given binary, kustomize of PATH or of .cache/bin, or kubectl's own.
+    """The command that renders a folder: the given binary, else the pinned kustomize, one of PATH, kubectl's own.
 
     A binary named kubectl is called as `kubectl kustomize`. RayopsError where there is none of them.
     """
-    cached = BIN / "kustomize"
-    found = str(binary) if binary else shutil.which("kustomize")
-    if not found and cached.exists():
-        found = str(cached)
-    found = found or shutil.which("kubectl")
+    pinned = BIN / "kustomize"
+    found = str(binary or "") or (str(pinned) if pinned.exists() else None)
+    found = found or shutil.which("kustomize") or shutil.which("kubectl")
     if not found:
         raise RayopsError("neither kustomize nor kubectl is here", hint="./scripts/up builds the pinned kustomize")
     return [found, "kustomize"] if Path(found).name.startswith("kubectl") else [found, "build"]

@@ -23,8 +23,8 @@ def serve_config(service: Obj) -> dict[str, Any]:
 def validate_serve_config(service: Obj) -> dict[str, Any]:
     """The Serve config once Ray's own schema has accepted it. RayopsError naming the fields where it has not.
 
-    Also refuses fields that the schema does not know: Ray itself would ignore a misspelt one. Imports Ray, which only the
-    development environment has.
+    Also refuses fields that the schema does not know: Ray itself would ignore a misspelt one. Imports Ray, which only
+    the development environment has.
     """
     from pydantic import ValidationError
     from ray.serve.schema import ServeDeploySchema
