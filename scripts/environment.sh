@@ -19,10 +19,10 @@ find_python() {
   return 1
 }
 
-# python_environment LOCK: .venv with scripts/requirements/LOCK.txt; nothing to do when it has been made from this file.
+# python_environment LOCK: .venv with the packages of a lock file; nothing to do when it has been made from this one.
 python_environment() {
-  local lock="$root/scripts/requirements/$1.txt" stamp python
-  stamp="$root/.venv/.$1-$(sha256sum "$lock" "$root/pyproject.toml" | sha256sum | cut -c1-12)"
+  local lock="$root/$1" stamp python
+  stamp="$root/.venv/.${1//\//-}-$(cat "$lock" "$root/pyproject.toml" | sha256sum | cut -c1-12)"
   [[ -f $stamp ]] && return
   python=$(find_python) || fail "Python 3.11 or newer is missing → apt-get install python3 python3-venv"
   if [[ ! -x $root/.venv/bin/python ]]; then

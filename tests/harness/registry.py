@@ -1,4 +1,4 @@
-"""A container registry on this machine: the distribution registry, built from its Go module, on a free loopback port."""
+"""A container registry on this machine: the distribution registry, from its Go module, on a free loopback port."""
 
 import contextlib
 import socket

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Bring the pipeline up, or print the times of the last time."""
-    from rayops.steps import Steps, read_timings, timings_table
+    from rayops.steps import Step, Steps, read_timings, timings_table
 
     if options.timings:
         steps = read_timings(TIMINGS)
@@ -62,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
 
         return up(options.pipeline, options.env)
     runner = Steps()
+    if seconds := float(os.environ.get("RAYOPS_PYTHON_SECONDS", "0")):
+        runner.done.append(Step("python", "environment of scripts/requirements/rayops.txt", seconds=seconds))
     try:
         Up(options, runner).run()
     finally:

@@ -7,7 +7,6 @@ cluster.host_port(30080)   # a random port on 127.0.0.1
 """
 
 import json
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,15 +121,10 @@ class KindCluster:
         return all(wanted in proc.run(["docker", "exec", node, *query]).split() for node in self.nodes())
 
     def load(self, *references: str) -> None:
-        """Copy images of the engine into every node's container runtime."""
+        """Copy images of the engine into every node's container runtime; one archive, so shared layers travel once."""
+        stream = 'docker save "${@:2}" | docker exec -i "$1" ctr -n k8s.io images import --digests -'
         for node in self.nodes():
-            with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-                archive = Path(folder) / "images.tar"
-                proc.run(["docker", "save", "-o", archive, *references], log=self.log)
-                proc.run(
-                    ["bash", "-c", 'docker exec -i "$0" ctr -n k8s.io images import --digests - < "$1"', node, archive],
-                    log=self.log,
-                )
+            proc.run(["bash", "-o", "pipefail", "-c", stream, "load", node, *references], log=self.log)
 
     def apply(self, manifests: str) -> None:
         """Server-side apply of plain manifests (the network policy agent; pipelines go through rayops.kube)."""
