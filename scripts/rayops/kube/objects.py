@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 Obj = dict[str, Any]
@@ -76,9 +76,7 @@ def is_true(obj: Obj, type_: str) -> bool:
 
 def parse_time(text: object) -> datetime | None:
     """An RFC 3339 time of the API server as an aware datetime; None for what is not one."""
-    if isinstance(text, datetime):
-        return text if text.tzinfo else text.replace(tzinfo=UTC)
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str):
         return None
     try:
         return datetime.fromisoformat(text)

@@ -6,7 +6,7 @@ ready = eventually(lambda: kube.get(POD, "web", "shop"), pod_phase, equals("Runn
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from rayops.errors import RayopsError
 from rayops.kube.errors import KubeError
@@ -39,14 +39,6 @@ class WaitError(RayopsError):
         self.last = last
 
 
-class _Nothing:
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-_NOTHING: Final = _Nothing()
-
-
 def _short(value: object, limit: int = 600) -> str:
     text = str(value) if isinstance(value, BaseException) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -68,7 +60,7 @@ def eventually(
     every: seconds between two looks. Raises WaitError with what was last seen.
     """
     started = time.monotonic()
-    last: object = _NOTHING
+    last: object = None
     while True:
         try:
             value = selector(getter())

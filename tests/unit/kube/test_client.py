@@ -70,6 +70,7 @@ def test_a_server_that_is_gone_is_one_line(api: Any, tmp_path: Path) -> None:
         Kube.connect(config)
     assert caught.value.status == 0
     assert "\n" not in caught.value.message
+    assert caught.value.hint == "./scripts/up makes a local cluster"
 
 
 def test_apply_is_server_side_forced_and_ours(kube: Kube, api: Any) -> None:
@@ -131,7 +132,7 @@ def test_delete_says_whether_there_was_something(kube: Kube, api: Any) -> None:
     api.objects[POD_PATH] = {}
     assert kube.delete(POD, "web", "shop", grace_s=0)
     assert api.calls[-1].body == {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
-    assert not kube.delete(POD, "gone", "shop")
+    assert kube.delete(POD, "gone", "shop") is False
 
 
 def test_wait_gone_waits_for_absence(kube: Kube, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +181,7 @@ def test_events_are_in_the_order_of_time(kube: Kube, api: Any) -> None:
 
 def test_version_and_pod_proxy(kube: Kube, api: Any) -> None:
     api.objects[f"{POD_PATH}:8265/proxy/api/version"] = {"ray_version": "2.60.0"}
+    assert kube.is_local()
     assert kube.version() == "v1.34.4"
     assert kube.proxy_json("shop", "web", 8265, "/api/version") == {"ray_version": "2.60.0"}
 

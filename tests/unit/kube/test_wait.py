@@ -64,3 +64,8 @@ def test_what_was_seen_is_cut() -> None:
     with pytest.raises(WaitError) as caught:
         eventually(lambda: "x" * 5000, itself, equals(""), Timeout.SHORT, "short")
     assert len(caught.value.message) < 700
+
+
+def test_any_truthy_value_is_so() -> None:
+    values = iter([None, "", [], "here"])
+    assert eventually(lambda: next(values), itself, is_so, Timeout.SHORT, "x") == "here"
