@@ -28,9 +28,11 @@ def chunk_document(document: str, text: str, limit: int = CHUNK_CHARACTERS) -> l
     chunks = []
     for section in _sections(document, text.splitlines()):
         for first, lines in _pieces(section, limit):
-            body = "\n".join(lines).strip()
-            if body:
-                chunks.append(Chunk(document, section.heading, first, first + len(lines) - 1, body))
+            filled = [number for number, line in enumerate(lines) if line.strip()]
+            if filled:
+                start, end = filled[0], filled[-1]
+                text_of = "\n".join(lines[start : end + 1]).strip()
+                chunks.append(Chunk(document, section.heading, first + start, first + end, text_of))
     return chunks
 
 

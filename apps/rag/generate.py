@@ -7,6 +7,8 @@ from apps.rag.settings import GeneratorArgs, GeneratorSettings
 from apps.rag.text import sentences, terms
 from apps.rag.types import Hit
 
+# A source takes part in the answer when its score is at least this share of the best one.
+_RELEVANT = 0.4
 NOTHING_FOUND = "The documents do not say anything about this."
 
 
@@ -41,7 +43,10 @@ class ExtractiveGenerator:
     def _choose(self, question: str, hits: list[Hit]) -> list[tuple[int, str]]:
         wanted = set(terms(question))
         scored: dict[str, tuple[float, int, int]] = {}
+        enough = _RELEVANT * hits[0].score if hits else 0.0
         for source, hit in enumerate(hits, 1):
+            if 0 < hit.score < enough:
+                continue
             heading = set(terms(hit.chunk.section)) & wanted
             for place, sentence in enumerate(sentences(hit.chunk.text)):
                 words = set(terms(sentence))

@@ -4,6 +4,7 @@ Every entry has its reason. An entry that matches nothing is an error: the list 
 """
 
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,22 @@ PACKAGES = {
     "safetensors": "only the export needs it",
     "huggingface-hub": "tokenizers loads it to download; nothing is downloaded at run time",
     "hf-xet": "only huggingface-hub needs it",
+    "virtualenv": "Ray makes environments with it for runtime_env.pip; packages are baked in",
+    "distlib": "only virtualenv needs it",
+    "python-discovery": "only virtualenv needs it",
+    "setuptools": "builds packages",
+    "cryptography": "google-auth, which opencensus brings, signs with it; nothing here talks to Google",
+    "cffi": "only cryptography needs it",
+    "pycparser": "only cffi needs it",
+    "pyasn1-modules": "google-auth reads keys with it",
 }
 # Below site-packages.
 PATHS = {
     "pip": "packages are baked in, never installed in a running container",
     "ray/rllib": "reinforcement learning",
+    "ray/tune": "hyper-parameter search",
+    "ray/train": "training",
+    "ray/llm": "needs vLLM, which has an image of its own",
     "ray/jars": "the Java API",
     "ray/dashboard/client/build/static/js/*.map": "source maps of the dashboard",
     "pyarrow/libarrow_flight.so*": "Arrow Flight: nobody speaks it here",
@@ -41,7 +53,6 @@ PATHS = {
     "numpy/**/tests": "tests",
     "numpy/f2py": "wraps Fortran",
     "numpy/_core/include": "C headers",
-    "grpc/_cython/*.pyx*": "Cython sources",
 }
 
 
@@ -62,7 +73,36 @@ def prune(venv: Path) -> int:
             raise FileNotFoundError(f"nothing to prune: {pattern}")
         for path in found:
             _remove(path)
+    for path in venv.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            strip(path)
     return before - _size(venv)
+
+
+def strip(path: Path) -> bool:
+    """Cut the symbols and debug data off a 64-bit ELF program or library; return whether there was something to cut.
+
+    The loader reads the segments only: everything behind the last one is symbols, debug data and the table of sections.
+    The layout is in elf(5). Backtraces of a crash lose function names of C++ that are not exported.
+    """
+    with path.open("r+b") as file:
+        header = file.read(64)
+        if header[:6] != b"\x7fELF\x02\x01" or len(header) < 64:
+            return False
+        table, entry, count = struct.unpack_from("<Q", header, 32)[0], *struct.unpack_from("<HH", header, 54)
+        end = table + entry * count
+        for number in range(count):
+            file.seek(table + entry * number)
+            offset, _, _, length = struct.unpack_from("<4Q", file.read(entry), 8)
+            end = max(end, offset + length)
+        if end >= path.stat().st_size:
+            return False
+        file.seek(40)
+        file.write(bytes(8))  # e_shoff: there is no table of sections any more
+        file.seek(60)
+        file.write(bytes(4))  # e_shnum, e_shstrndx
+        file.truncate(end)
+    return True
 
 
 def _remove(path: Path) -> None:

@@ -1,0 +1,88 @@
+"""What the image build runs: pruning, the check after it, the bill of materials."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from apps.common.prepare import MODEL
+from apps.images.pipeline import check, prune, sbom
+
+RECIPE = Path(prune.__file__).parent
+ROOT = RECIPE.parents[2]
+
+
+def test_a_stripped_program_still_runs_and_is_stripped_once(tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    shutil.copy(Path(sys.executable).resolve(), program)
+    with program.open("ab") as file:
+        file.write(b"debug data" * 1000)
+    before = program.stat().st_size
+    assert prune.strip(program)
+    assert program.stat().st_size <= before - 10_000
+    environment = {**os.environ, "PYTHONHOME": sys.base_prefix}
+    done = subprocess.run([program, "-c", "print(6 * 7)"], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "42\n"
+    assert not prune.strip(program)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"#!/bin/sh\necho no\n" * 10, b"\x7fELF\x01\x01" + b"x" * 90])
+def test_other_files_are_left_alone(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    assert not prune.strip(file)
+    assert file.read_bytes() == content
+
+
+def test_pruning_takes_what_is_listed_and_refuses_a_stale_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    (site / "pkg" / "tests").mkdir(parents=True)
+    (site / "pkg" / "tests" / "big").write_bytes(b"x" * 1000)
+    (site / "pkg" / "a.pyx").write_bytes(b"x" * 10)
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    monkeypatch.setattr(prune, "PATHS", {"pkg/tests": "tests", "pkg/*.pyx": "sources"})
+    assert prune.prune(tmp_path) == 1010
+    assert commands[0][-len(prune.PACKAGES) :] == list(prune.PACKAGES)
+    with pytest.raises(FileNotFoundError, match="nothing to prune: pkg/tests"):
+        prune.prune(tmp_path)
+
+
+def test_the_check_answers_from_a_document(model: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert model.name == MODEL
+    monkeypatch.setenv("PIPELINE_MODELS", str(model.parent))
+    monkeypatch.setenv("PIPELINE_DATA", str(small_data))
+    monkeypatch.setattr(check, "LAZY_MODULES", ("apps.rag.generate_openai",))
+    assert "at noon" in str(asyncio.run(check.check())["answer"])
+
+
+def test_the_bill_lists_python_and_debian_packages_once() -> None:
+    bill = sbom.bill()
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    urls = [component["purl"] for component in bill["components"]]
+    assert urls == sorted(set(urls))
+    assert any(url.startswith("pkg:pypi/ray@2.60.0") for url in urls)
+    assert json.loads(json.dumps(bill)) == bill
+    assert bill == sbom.bill()
+
+
+def test_the_context_names_every_file_that_the_dockerfile_copies() -> None:
+    globs = [line for line in (RECIPE / "context.txt").read_text().splitlines() if line and not line.startswith("#")]
+    given = {path.relative_to(ROOT).as_posix() for glob in globs for path in ROOT.glob(glob) if path.is_file()}
+    copied = [
+        line.split()[1:-1] for line in (RECIPE / "Dockerfile").read_text().splitlines() if line.startswith("COPY")
+    ]
+    sources = {source for parts in copied for source in parts if not source.startswith(("--from", "wheels", "/srv"))}
+    assert sources
+    for source in sources:
+        assert any(name == source or name.startswith(source) for name in given), source
+
+
+def test_nothing_of_the_tests_and_no_secret_is_in_the_context() -> None:
+    lines = (RECIPE / "context.txt").read_text().splitlines()
+    assert not any(line.startswith(("tests", ".", "**")) for line in lines if not line.startswith("#"))
