@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 
 from rayops.kube import wait
@@ -67,5 +69,5 @@ def test_what_was_seen_is_cut() -> None:
 
 
 def test_any_truthy_value_is_so() -> None:
-    values = iter([None, "", [], "here"])
+    values: Iterator[object] = iter([None, "", 0, "here"])
     assert eventually(lambda: next(values), itself, is_so, Timeout.SHORT, "x") == "here"
