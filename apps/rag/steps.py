@@ -76,12 +76,21 @@ async def _call(method: Callable[..., Any], *arguments: Any) -> Any:
             response.cancel()
             raise
         except Exception as error:
+            if _is_own_cancellation():
+                response.cancel()
+                raise asyncio.CancelledError from error
             known = translate(error)
             if known is None or known.kind != "unavailable" or pause is None:
                 raise
             logger.warning("a replica went away, asking again in %s s: %s", pause, type(error).__name__)
         await asyncio.sleep(pause)
     raise AssertionError("the last round returns or raises")
+
+
+def _is_own_cancellation() -> bool:
+    """Return whether this task was cancelled: Ray then may raise an error of its own in place of CancelledError."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ class SlowSteps:
         finally:
             self.cancelled.set()
 
-    async def ingest(self, name: str, text: str) -> Ingested:
+    async def ingest(self, name: str, text: str) -> Ingested:  # noqa: ARG002
         await self._wait("ingest")
         return Ingested(name, "created", 0, IndexInfo("none", "", 0, 0, False))
 

@@ -45,7 +45,7 @@ def test_pruning_takes_what_is_listed_and_refuses_a_stale_list(tmp_path: Path, m
     (site / "pkg" / "tests" / "big").write_bytes(b"x" * 1000)
     (site / "pkg" / "a.pyx").write_bytes(b"x" * 10)
     commands = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
     monkeypatch.setattr(prune, "PATHS", {"pkg/tests": "tests", "pkg/*.pyx": "sources"})
     assert prune.prune(tmp_path) == 1010
     assert commands[0][-len(prune.PACKAGES) :] == list(prune.PACKAGES)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 
 from apps.common.errors import PipelineError, error_body, error_headers, overloaded, printable
 from apps.common.handlers import translate
@@ -49,7 +49,7 @@ class Handle:
     def __getattr__(self, name: str) -> Any:
         return self
 
-    def remote(self, *arguments: Any) -> Response:
+    def remote(self, *_: Any) -> Response:
         self.responses.append(Response(self.outcomes.pop(0)))
         return self.responses[-1]
 
@@ -96,6 +96,30 @@ def test_a_cancelled_call_is_cancelled_in_the_replica() -> None:
     assert handle.responses[0].cancelled
 
 
+def test_a_cancellation_stays_one_whatever_ray_makes_of_it() -> None:
+    class Stubborn(Response):
+        async def _run(self) -> Any:
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                raise RequestCancelledError("1") from None
+
+    class StubbornHandle(Handle):
+        def remote(self, *_: Any) -> Response:
+            self.responses.append(Stubborn(None))
+            return self.responses[-1]
+
+    handle = StubbornHandle()
+
+    async def leave() -> None:
+        async with asyncio.timeout(0.05):
+            await steps_with(retriever=handle).ingest("a", "b")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(leave())
+    assert len(handle.responses) == 1
+
+
 def test_a_stream_left_early_is_cancelled_in_the_replica() -> None:
     class Stream:
         cancelled = False
@@ -114,7 +138,7 @@ def test_a_stream_left_early_is_cancelled_in_the_replica() -> None:
             assert options == {"stream": True}
             return self
 
-        def remote(self, *arguments: Any) -> Any:
+        def remote(self, *_: Any) -> Any:
             return stream
 
     async def leave() -> None:
@@ -126,7 +150,7 @@ def test_a_stream_left_early_is_cancelled_in_the_replica() -> None:
     assert stream.cancelled
 
 
-class Wrapped(Exception):
+class WrappedError(Exception):
     """As Ray wraps the error of another process."""
 
     def __init__(self, cause: Exception):
@@ -137,12 +161,12 @@ class Wrapped(Exception):
     ("error", "status", "kind", "retry_after"),
     [
         (PipelineError(422, "validation", "m", "f"), 422, "validation", None),
-        (Wrapped(PipelineError(502, "generator", "m")), 502, "generator", None),
+        (WrappedError(PipelineError(502, "generator", "m")), 502, "generator", None),
         (TimeoutError(), 504, "deadline_exceeded", None),
         (BackPressureError(10, 5), 503, "overloaded", "1"),
         (BackPressureError(10, 5, retry_after_s=9), 503, "overloaded", "9"),
         (DeploymentUnavailableError(None), 503, "unavailable", "1"),
-        (Wrapped(ActorDiedError()), 503, "unavailable", "1"),
+        (WrappedError(ActorDiedError()), 503, "unavailable", "1"),
     ],
 )
 def test_errors_are_translated(error: Exception, status: int, kind: str, retry_after: str | None) -> None:

