@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 
 from rayops.kube import wait
@@ -69,5 +67,5 @@ def test_what_was_seen_is_cut() -> None:
 
 
 def test_any_truthy_value_is_so() -> None:
-    values: Iterator[object] = iter([None, "", 0, "here"])
-    assert eventually(lambda: next(values), itself, is_so, Timeout.SHORT, "x") == "here"
+    looks: list[object] = [None, "", 0, "here"]
+    assert eventually(lambda: looks.pop(0), itself, is_so, Timeout.SHORT, "x") == "here"
