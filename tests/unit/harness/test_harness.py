@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from rayops.errors import RayopsError
-from rayops.kube import Kube, Obj
+from rayops.kube import Health, Kube, Layer, Obj, Status
 from tests.harness import ExternalCluster, namespaces, selectors, service
 from tests.harness.cluster import node_port, ready_endpoint, target_port
 from tests.harness.faults import restart_operator
@@ -171,3 +171,10 @@ def test_a_right_answer_rests_on_the_same_source_as_before(body: object, wrong: 
 def test_two_worker_clusters_and_pending_names() -> None:
     obj = {"status": {"activeServiceStatus": {"rayClusterName": "a"}, "pendingServiceStatus": {}}}
     assert (selectors.active_cluster(obj), selectors.pending_cluster(obj)) == ("a", "")
+
+
+def test_small_selections() -> None:
+    assert selectors.names([pod("a"), pod("b")]) == {"a", "b"}
+    assert [selectors.at_least(2)(value) for value in (1, 2, 3)] == [False, True, True]
+    assert selectors.status(Health(Status.DEGRADED, Layer.HEAD, "why")) is Status.DEGRADED
+    assert service.revision({"settings": {"revision": "7"}}) == "7"
