@@ -36,7 +36,7 @@ def prepare_index(models: Path, data: Path, corpus: Path) -> Path:
     embedder = Embedder(models / MODEL, threads=os.cpu_count() or 1)
     code = [Path(module.__file__ or "") for module in (index, chunking)]
     key = _key(code, [embedder.digest, *(document.digest for document in documents)])
-    return _make_once(data / "index", key, lambda out: index.write_index(out, documents, embedder))
+    return _make_once(data / "index", key, lambda out: index.write_index(out, documents, embedder, data / "index"))
 
 
 def _key(files: Iterable[Path], texts: Iterable[str] = ()) -> str:

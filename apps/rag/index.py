@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from apps.common.onnx_text import Embedder, Vectors
 from apps.common.paths import models_dir
+from apps.rag import chunking
 from apps.rag.chunking import chunk_document, embedding_text
 from apps.rag.corpus import Document, read_corpus
 from apps.rag.settings import EmbedderArgs
@@ -47,13 +49,18 @@ def digest_of(model_digest: str, documents: dict[str, str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def write_index(out: Path, documents: Iterable[Document], embedder: Embedder) -> dict[str, str]:
+def write_index(
+    out: Path, documents: Iterable[Document], embedder: Embedder, previous: Path | None = None
+) -> dict[str, str]:
     """Write the index into `out` and return {document: digest}.
+
+    Documents that `previous`, an index of the same model and code, holds unchanged are taken from there.
 
     Raises:
         ValueError: the corpus holds no text.
     """
-    indexed = [index_document(document, embedder) for document in documents]
+    known = _reusable(previous, embedder.digest) if previous else {}
+    indexed = [known.get(document.digest) or index_document(document, embedder) for document in documents]
     chunks = [chunk for document in indexed for chunk in document.chunks]
     if not chunks:
         raise ValueError("the corpus holds no text")
@@ -62,9 +69,28 @@ def write_index(out: Path, documents: Iterable[Document], embedder: Embedder) ->
     np.save(out / "vectors.npy", np.concatenate([document.vectors for document in indexed if document.chunks]))
     lines = (json.dumps(asdict(chunk), ensure_ascii=False) for chunk in chunks)
     (out / "chunks.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    facts = {"model": embedder.digest, "digest": digest_of(embedder.digest, digests), "documents": digests}
+    facts: dict[str, Any] = {
+        "model": embedder.digest,
+        "digest": digest_of(embedder.digest, digests),
+        "documents": digests,
+    }
+    facts["code"] = _code()
     (out / "index.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     return digests
+
+
+def _code() -> str:
+    """Return a digest of the code that cuts documents: another cut is another index."""
+    files = (Path(chunking.__file__), Path(__file__))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _reusable(folder: Path, model_digest: str) -> dict[str, IndexedDocument]:
+    facts_file = folder / "index.json"
+    facts = json.loads(facts_file.read_text("utf-8")) if facts_file.is_file() else {}
+    if (facts.get("model"), facts.get("code")) != (model_digest, _code()):
+        return {}
+    return {document.digest: document for document in read_index(folder, model_digest)}
 
 
 def read_index(folder: Path, model_digest: str) -> Iterator[IndexedDocument]:

@@ -64,6 +64,29 @@ def test_the_index_is_read_as_it_was_written(tmp_path: Path, embedder: Embedder)
         index.write_index(tmp_path, [corpus.Document("e", " ")], embedder)
 
 
+def test_unchanged_documents_are_not_embedded_again(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, changed, same = corpus.Document("a", "old"), corpus.Document("a", "new"), corpus.Document("b", "same")
+    index.write_index(tmp_path / "1", [old, same], embedder)
+    embedded = []
+
+    def spy(document: corpus.Document, encoder: Embedder) -> index.IndexedDocument:
+        embedded.append(document)
+        return real(document, encoder)
+
+    real = index.index_document
+    monkeypatch.setattr(index, "index_document", spy)
+    index.write_index(tmp_path / "2", [changed, same], embedder, tmp_path / "1")
+    assert embedded == [changed]
+    index.write_index(tmp_path / "3", [changed, same], embedder, tmp_path / "none")
+    assert (tmp_path / "3" / "vectors.npy").read_bytes() == (tmp_path / "2" / "vectors.npy").read_bytes()
+    monkeypatch.setattr(index, "_code", lambda: "other")
+    embedded.clear()
+    index.write_index(tmp_path / "4", [same], embedder, tmp_path / "1")
+    assert embedded == [same]
+
+
 def test_the_digest_depends_on_content_not_on_order() -> None:
     assert index.digest_of("m", {"a": "1", "b": "2"}) == index.digest_of("m", {"b": "2", "a": "1"})
     assert (
