@@ -25,12 +25,14 @@ python_environment() {
   stamp="$root/.venv/.${1//\//-}-$(cat "$lock" "$root/pyproject.toml" | sha256sum | cut -c1-12)"
   [[ -f $stamp ]] && return
   python=$(find_python) || fail "Python 3.11 or newer is missing → apt-get install python3 python3-venv"
-  if [[ ! -x $root/.venv/bin/python ]]; then
+  if ! "$root/.venv/bin/python" -c 'import pip' 2>/dev/null; then
     printf 'Python environment, once …\n'
     if ! "$python" -c 'import ensurepip' 2>/dev/null && [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
-      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+      export DEBIAN_FRONTEND=noninteractive
+      { apt-get update -qq && apt-get install -y -qq python3-venv; } >/dev/null 2>&1 || true
     fi
-    "$python" -m venv "$root/.venv" || fail "python3 has no venv module → apt-get install python3-venv"
+    "$python" -m venv --clear "$root/.venv" >/dev/null 2>&1 \
+      || fail "python3 has no venv module → apt-get install python3-venv"
   fi
   "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock" \
     || fail "the packages of $lock could not be installed → the Python package index must be reachable once"

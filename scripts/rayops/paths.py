@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("RAYOPS_CACHE", ROOT / ".cache"))
+# Absolute: programs run in other folders.
+CACHE = Path(os.environ.get("RAYOPS_CACHE") or ROOT / ".cache").absolute()
 BIN = CACHE / "bin"
 EVIDENCE = ROOT / ".evidence"
 TOOLS = ROOT / "scripts" / "tools"
@@ -17,7 +18,7 @@ def checkout_id() -> str:
 
 
 def content_hash(*parts: Path | str) -> str:
-    """Twelve hex digits over strings and files (folders: all files below, by relative name and content)."""
+    """Twelve hex digits over strings and files (folders: all files below), by relative name and content."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):

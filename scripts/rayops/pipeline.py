@@ -5,6 +5,7 @@ answer = first_answer("rag", "http://127.0.0.1:34567")
 """
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rayops.kube import Kube
 
 IMAGE = "local/pipeline"
-LINE = 100
+SAMPLE = '{"path": "/ask", "body": {"question": "…"}}'
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,17 @@ def sample_of(pipeline: str) -> Sample:
     file = ROOT / "apps" / pipeline / "sample.json"
     try:
         content = json.loads(file.read_text())
-        return Sample(path=content["path"], body=content["body"])
+        return Sample(path=_checked(content["path"], str), body=_checked(content["body"], dict))
     except FileNotFoundError:
-        raise RayopsError(f"{file.relative_to(ROOT)} is missing", hint='{"path": "/ask", "body": {…}}') from None
+        raise RayopsError(f"{file.relative_to(ROOT)} is missing", hint=SAMPLE) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise RayopsError(f"{file.relative_to(ROOT)} is not a sample: {error}") from error
+        raise RayopsError(f"{file.relative_to(ROOT)} is not a sample: {error}", hint=SAMPLE) from error
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind) or not value:
+        raise TypeError(f"expected a {kind.__name__} with something in it, found {value!r}")
+    return value
 
 
 def first_answer(pipeline: str, url: str) -> FirstAnswer:
@@ -101,9 +108,8 @@ def screen(answer: FirstAnswer, url: str, dashboard: str, kubeconfig: Path | Non
         lines += [f"source     {source_line(source)}" for source in body.get("sources", [])]
     else:
         lines.append(f"answer     {json.dumps(body)}")
-    call = (
-        f"curl -s {url}{answer.sample.path} -H 'content-type: application/json' -d '{json.dumps(answer.sample.body)}'"
-    )
+    body_to_send = shlex.quote(json.dumps(answer.sample.body))
+    call = f"curl -s {url}{answer.sample.path} -H 'content-type: application/json' -d {body_to_send}"
     lines += ["", f"URL        {url}  (its API: {url}/docs)", f"ask        {call}", f"dashboard  {dashboard}"]
     if kubeconfig is not None:
         lines.append(f"kubectl    export KUBECONFIG={kubeconfig}")

@@ -4,8 +4,10 @@ run(["kustomize", "build", "overlays/local/rag"])             # returns stdout
 run(["docker", "build", "."], log=Path(".cache/logs/image.log"))  # output streams into the file
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -48,10 +50,22 @@ def run(
         if log is not None:
             return _run_logged(command, log, cwd, environment, stdin, timeout, hint)
         done = subprocess.run(
-            command, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=cwd,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
         )
     except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise RayopsError(f"{_name(command)} cannot run in {cwd}: no such folder", hint=hint) from error
         raise RayopsError(f"{command[0]} is not installed", hint=hint) from error
+    except PermissionError as error:
+        raise RayopsError(f"{command[0]} cannot be executed: {error.strerror}", hint=hint) from error
     except subprocess.TimeoutExpired as error:
         raise RayopsError(f"{_name(command)} did not end within {timeout:.0f} s", hint=hint, evidence=log) from error
     if done.returncode != 0:
@@ -90,19 +104,20 @@ def _run_logged(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            start_new_session=True,  # so that its children can be ended with it
         )
         expired = threading.Event()
 
         def end() -> None:
             expired.set()
-            process.kill()
+            _kill(process)
 
         watchdog = threading.Timer(timeout, end)
         watchdog.start()
         try:
             if process.stdin is not None:
-                process.stdin.write(stdin or "")
-                process.stdin.close()
+                with contextlib.suppress(BrokenPipeError), process.stdin:  # it may end without reading
+                    process.stdin.write(stdin or "")
             for line in process.stdout or ():
                 file.write(line)
                 file.flush()
@@ -112,12 +127,17 @@ def _run_logged(
         finally:
             watchdog.cancel()
             if process.poll() is None:
-                process.kill()
+                _kill(process)
     if expired.is_set():
         raise RayopsError(f"{_name(command)} did not end within {timeout:.0f} s", hint=hint, evidence=log)
     if code != 0:
         raise RayopsError(f"{_name(command)} failed: {_cause(''.join(lines[-60:]))}", hint=hint, evidence=log)
     return "".join(lines)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _name(command: list[str]) -> str:

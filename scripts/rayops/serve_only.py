@@ -3,6 +3,7 @@
 The local Ray has a folder, a process group and free ports of its own: no other Ray on this machine is touched.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ TUNED = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"
 # Sockets lie below this folder, and their paths may not be long.
 RAY_FOLDER = Path(f"/tmp/rayops-{content_hash(str(ROOT))}")  # noqa: S108
 LOGICAL_CPUS = 4
+STOP_TIMEOUT_S = 20.0
 OBJECT_STORE_BYTES = 100_000_000
 
 
@@ -88,8 +90,12 @@ def serve_config(pipeline: str, environment: str) -> dict[str, Any]:
     """The Serve config that the overlay would use: its own serve.yaml, else the pipeline's."""
     own = ROOT / "overlays" / environment / pipeline / "serve.yaml"
     file = own if own.exists() else ROOT / "apps" / pipeline / "serve.yaml"
-    if not file.exists():
-        raise RayopsError(f"no pipeline {pipeline}: {file.relative_to(ROOT)} is missing")
+    if not own.parent.parent.is_dir():
+        raise RayopsError(f"no environment {environment}: overlays/{environment} is missing")
+    if not pipeline or not file.exists():
+        there = sorted(path.parent.name for path in ROOT.glob("apps/*/serve.yaml"))
+        missing = f"apps/{pipeline}/serve.yaml is missing"
+        raise RayopsError(f"no pipeline {pipeline}: {missing}", hint=f"there are: {', '.join(there)}")
     loaded: dict[str, Any] = yaml.safe_load(file.read_text())
     return loaded
 
@@ -113,13 +119,20 @@ def stop() -> bool:
     STATE.unlink(missing_ok=True)
     if ray is None or not _alive(ray.pid):
         return False
-    os.kill(ray.pid, signal.SIGTERM)  # `ray start --block` takes its processes with it
-    deadline = time.monotonic() + 20
-    while _alive(ray.pid):
-        if time.monotonic() > deadline:
-            os.killpg(ray.pid, signal.SIGKILL)
+    os.kill(ray.pid, signal.SIGTERM)  # `ray start --block` ends its processes in order
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while _alive(ray.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
+    _kill_the_rest()
     return True
+
+
+def _kill_the_rest() -> None:
+    """End the processes that outlived their leader: those that name our Ray's folder."""
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(RAY_FOLDER) in cmdline.read_text(errors="replace"):
+                os.kill(int(cmdline.parent.name), signal.SIGKILL)
 
 
 def _install() -> bool:
@@ -141,7 +154,10 @@ def _prepare() -> None:
 
 
 def _load() -> LocalRay | None:
-    return LocalRay(**json.loads(STATE.read_text())) if STATE.exists() else None
+    try:
+        return LocalRay(**json.loads(STATE.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def _running(pipeline: str) -> LocalRay | None:
@@ -236,6 +252,6 @@ def _free_ports(count: int) -> list[int]:
 
 def _alive(pid: int) -> bool:
     try:
-        return "ray" in Path(f"/proc/{pid}/cmdline").read_text()
+        return str(RAY_FOLDER) in Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return False

@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rayops import proc
+from rayops.errors import RayopsError
 
 WIDTH = 14
 
@@ -83,8 +84,11 @@ class Steps:
 
 
 def read_timings(file: Path) -> list[Step]:
-    """The steps that an earlier run wrote; empty when there was none."""
-    return [Step(**entry) for entry in json.loads(file.read_text())] if file.exists() else []
+    """The steps that an earlier run wrote; empty when there was none. RayopsError for a file that is not whole."""
+    try:
+        return [Step(**entry) for entry in json.loads(file.read_text())] if file.exists() else []
+    except (ValueError, TypeError) as error:
+        raise RayopsError(f"{file} is not whole: {error}", hint="the next ./scripts/up writes it anew") from error
 
 
 def timings_table(steps: list[Step]) -> str:
@@ -92,10 +96,11 @@ def timings_table(steps: list[Step]) -> str:
 
     One line a step, the total last.
     """
-    total = sum(step.seconds for step in steps) or 1.0
+    total = sum(step.seconds for step in steps)
+    width = total or 1.0
     lines, start = [], 0.0
     for step in steps:
-        left, length = round(40 * start / total), max(1, round(40 * step.seconds / total))
+        left, length = round(40 * start / width), max(1, round(40 * step.seconds / width))
         bar = " " * min(left, 39) + ("·" if step.skipped else "█") * length
         lines.append(f"{step.name:<{WIDTH}}{step.seconds:7.1f} s  {bar:<42}{step.note}".rstrip())
         start += step.seconds

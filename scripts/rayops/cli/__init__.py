@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: RayopsError) -> str:
-    parts = [f"rayops: {error.message}"]
+    parts = [f"rayops: {' '.join(error.message.split())}"]
     if error.hint:
         parts.append(f"→ {error.hint}")
     if error.evidence:

@@ -40,12 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", default="rag", metavar="NAME", help="folder below overlays/ENV (default: rag)")
     parser.add_argument("--env", default="local", help="folder below overlays (default: local)")
     parser.add_argument("--cluster", default=f"rayops-{checkout_id()}", metavar="NAME", help="name of the kind cluster")
-    parser.add_argument("--nodes", type=int, default=1, help="nodes of a new cluster (default: 1)")
+    parser.add_argument("--nodes", type=_at_least_one, default=1, help="nodes of a new cluster (default: 1)")
     parser.add_argument("--offline", action="store_true", help="ask no container registry: build what it would give")
     parser.add_argument("--node-image", metavar="IMAGE", help="pull this kind node image instead of the pinned one")
     parser.add_argument("--until", choices=STEPS, metavar="STEP", help=f"stop after a step: {', '.join(STEPS)}")
     parser.add_argument("--serve-only", action="store_true", help="no Kubernetes: the same serve.yaml on a local Ray")
     parser.add_argument("--timings", action="store_true", help="print the times of the last run, step by step")
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of nodes")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,8 +71,9 @@ def run(options: argparse.Namespace) -> int:
     runner = Steps()
     if seconds := float(os.environ.get("RAYOPS_PYTHON_SECONDS", "0")):
         runner.done.append(Step("python", "environment of scripts/requirements/rayops.txt", seconds=seconds))
+    whole = Up(options, runner)
     try:
-        Up(options, runner).run()
+        whole.run()
     finally:
         runner.write(TIMINGS)
     return 0
@@ -182,7 +189,7 @@ class _Enough(Exception):  # noqa: N818
 def find_overlay(environment: str, pipeline: str) -> Path:
     """The folder of a pipeline in an environment. Raises RayopsError with those that there are."""
     overlay = ROOT / "overlays" / environment / pipeline
-    if (overlay / "kustomization.yaml").is_file():
+    if pipeline and (overlay / "kustomization.yaml").is_file():
         return overlay
     there = sorted(
         f"{path.parent.parent.name}/{path.parent.name}" for path in ROOT.glob("overlays/*/*/kustomization.yaml")

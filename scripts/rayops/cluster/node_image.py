@@ -10,6 +10,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from rayops import proc
@@ -44,14 +45,30 @@ def registry_of(image: str) -> str:
 def registry_answers(image: str) -> bool:
     """True when the image's registry speaks the registry protocol within a short time-out."""
     host = registry_of(image)
-    scheme = "http" if host.split(":")[0] in ("localhost", "127.0.0.1") else "https"
+    local = host.split(":")[0] in ("localhost", "127.0.0.1")
     try:
-        with urllib.request.urlopen(f"{scheme}://{host}/v2/", timeout=REGISTRY_TIMEOUT) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except urllib.error.HTTPError as error:
-        return error.code == 401 and "www-authenticate" in {name.lower() for name in error.headers}
-    except (OSError, ValueError):
+        status, headers = _get(f"{'http' if local else 'https'}://{host}/v2/", direct=local)
+    except (OSError, ValueError, HTTPException):
         return False
+    return status == 200 or (status == 401 and "www-authenticate" in headers)
+
+
+def repository_answers(url: str) -> bool:
+    """True when a file can be fetched from a chart repository within the same short time-out."""
+    try:
+        return _get(url)[0] == 200
+    except (OSError, ValueError, HTTPException):
+        return False
+
+
+def _get(url: str, *, direct: bool = False) -> tuple[int, set[str]]:
+    """Status and names of the headers of an answer. direct: never through a proxy."""
+    handlers = [urllib.request.ProxyHandler({})] if direct else []
+    try:
+        with urllib.request.build_opener(*handlers).open(url, timeout=REGISTRY_TIMEOUT) as answer:
+            return answer.status, {name.lower() for name in answer.headers}
+    except urllib.error.HTTPError as error:
+        return error.code, {name.lower() for name in error.headers}
 
 
 def ensure(*, offline: bool = False, image: str | None = None) -> tuple[NodeImage, str]:

@@ -6,7 +6,6 @@ an equivalent chart (rayops.render.operator_chart) and the same program as an im
 
 import json
 import tempfile
-import urllib.request
 from pathlib import Path
 
 import yaml
@@ -50,7 +49,7 @@ def ensure_image(*, offline: bool) -> tuple[str, str]:
 def ensure_chart(*, offline: bool) -> str:
     """The operator's chart below charts/kuberay-platform/charts. Returns what was done."""
     version = pin("KUBERAY_VERSION")
-    if not offline and _repository_answers():
+    if not offline and node_image.repository_answers(f"{pin('OPERATOR_CHART_REPOSITORY')}index.yaml"):
         proc.run([tools.path("helm"), "dependency", "build", CHART, "--skip-refresh"], log=LOG)
         return "operator chart downloaded"
     from rayops.render.operator_chart import package_operator_chart
@@ -99,14 +98,5 @@ def _installed(cluster: KindCluster) -> str | None:
         history = json.loads(proc.run([tools.path("helm"), *query], timeout=30))
     except RayopsError:
         return None
-    last = history[-1]
+    last = history[-1] if history else {"status": "absent"}
     return str(last["description"]) if last["status"] == "deployed" else None
-
-
-def _repository_answers() -> bool:
-    try:
-        url = f"{pin('OPERATOR_CHART_REPOSITORY')}index.yaml"
-        with urllib.request.urlopen(url, timeout=node_image.REGISTRY_TIMEOUT) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False

@@ -28,7 +28,7 @@ def ensure(*, offline: bool) -> tuple[str, str]:
     online = not offline and node_image.registry_answers(official)
     base = official if online else rootfs.ensure("python-base", rootfs.PYTHON_PACKAGES)
     files = context_files()
-    reference = f"{REPOSITORY}:{content_hash(base, *files)}"
+    reference = f"{REPOSITORY}:{content_hash(base, *(str(file.relative_to(ROOT)) for file in files), *files)}"
     done = ""
     if not rootfs.image_exists(reference):
         _build(reference, base, files)

@@ -30,6 +30,7 @@ def ensure(name: str, packages: list[str]) -> str:
         return reference
     if proc.find("mmdebstrap") is None:
         engine.install("mmdebstrap", "debian-archive-keyring")
+    CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         archive = Path(folder) / "rootfs.tar"
         trim = ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]

@@ -119,7 +119,6 @@ def test_a_failed_installation_says_so_with_the_cause_and_the_log(helm: Recorder
     assert caught.value.evidence == operator.LOG
 
 
-@pytest.mark.xfail(reason="IndexError")
 def test_a_release_without_history_is_installed(helm: Recorder, crds: Applied) -> None:
     helm.reply("helm", "history", say="[]")
     assert operator.install(CLUSTER, IMAGE, None)
@@ -175,9 +174,7 @@ def nonsense(request: BaseHTTPRequestHandler) -> None:
         (index, "charts/", True, False),
         (index, "gone/", False, False),
         (None, "charts/", False, False),
-        pytest.param(
-            nonsense, "charts/", False, False, marks=pytest.mark.xfail(reason="http.client.HTTPException is not caught")
-        ),
+        (nonsense, "charts/", False, False),
     ],
 )
 def test_the_chart_comes_from_its_repository_where_that_answers_else_from_the_module(

@@ -112,7 +112,6 @@ def test_another_file_is_another_image(engine: set[str], root: Path, name: str) 
     assert pipeline_image.ensure(offline=True)[0] != before
 
 
-@pytest.mark.xfail(reason="only the file's name is hashed, not its folder")
 def test_a_file_in_another_folder_is_another_image(engine: set[str], root: Path) -> None:
     before = pipeline_image.ensure(offline=True)[0]
     (root / "apps/rag").rename(root / "apps/rag2")

@@ -11,13 +11,6 @@ from rayops.errors import RayopsError
 LOGGED = pytest.mark.parametrize("logged", [False, True], ids=["captured", "logged"])
 
 
-def broken(*, reason: str, captured: bool = False, logged: bool = False) -> pytest.MarkDecorator:
-    """Like LOGGED; the forms that do not work yet are expected to fail."""
-    marks = [[pytest.mark.xfail(reason=reason)] if known else [] for known in (captured, logged)]
-    forms = [pytest.param(form, marks=mark) for form, mark in zip((False, True), marks, strict=True)]
-    return pytest.mark.parametrize("logged", forms, ids=["captured", "logged"])
-
-
 def sh(script: str) -> list[str]:
     return ["/bin/sh", "-c", script]
 
@@ -93,7 +86,7 @@ def test_a_program_that_hangs_is_ended_and_the_error_says_so(tmp_path: Path, log
     assert caught.value.evidence == log
 
 
-@broken(logged=True, reason="only the program is killed: its children hold the pipe, and the run goes on")
+@LOGGED
 def test_a_program_whose_child_hangs_is_ended_too(tmp_path: Path, logged: bool) -> None:
     started = time.monotonic()
     with pytest.raises(RayopsError, match="did not end within"):
@@ -108,7 +101,7 @@ def test_a_program_that_is_missing_is_named_with_the_way_out(tmp_path: Path, log
     assert caught.value.hint == "install it"
 
 
-@broken(captured=True, logged=True, reason="a missing folder is told as a missing program")
+@LOGGED
 def test_a_folder_that_is_missing_is_not_taken_for_the_program(tmp_path: Path, logged: bool) -> None:
     with pytest.raises(RayopsError) as caught:
         proc.run(sh("true"), cwd=tmp_path / "gone", log=log_of(tmp_path, logged))
@@ -116,7 +109,7 @@ def test_a_folder_that_is_missing_is_not_taken_for_the_program(tmp_path: Path, l
     assert "not installed" not in caught.value.message
 
 
-@broken(captured=True, logged=True, reason="PermissionError is not caught")
+@LOGGED
 def test_a_file_that_cannot_be_executed_is_a_clear_error(tmp_path: Path, logged: bool) -> None:
     program = tmp_path / "tool"
     program.write_text("#!/bin/sh\n")
@@ -124,12 +117,12 @@ def test_a_file_that_cannot_be_executed_is_a_clear_error(tmp_path: Path, logged:
         proc.run([program], log=log_of(tmp_path, logged))
 
 
-@broken(captured=True, reason="UnicodeDecodeError is not caught")
+@LOGGED
 def test_output_that_is_not_text_does_not_break_the_run(tmp_path: Path, logged: bool) -> None:
     assert proc.run(sh("printf 'a\\377b\\n'"), log=log_of(tmp_path, logged)) == "a\ufffdb\n"
 
 
-@broken(logged=True, reason="BrokenPipeError is not caught")
+@LOGGED
 def test_a_program_that_ends_without_reading_its_input_fails_for_its_own_reason(tmp_path: Path, logged: bool) -> None:
     with pytest.raises(RayopsError, match="error: no such cluster"):
         proc.run(sh("echo error: no such cluster >&2; exit 1"), stdin="x" * 1_000_000, log=log_of(tmp_path, logged))

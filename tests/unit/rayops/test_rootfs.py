@@ -36,7 +36,6 @@ def test_the_maker_is_installed_where_it_is_missing(no_image: Recorder, bin_fold
     assert no_image.one("apt-get", "install").has("mmdebstrap")
 
 
-@pytest.mark.xfail(reason="the folder for temporary files is not made")
 def test_a_cache_that_is_not_there_yet_is_made(no_image: Recorder, bin_folder: Path, cache: Path) -> None:
     shutil.rmtree(cache)
     write_program(bin_folder, "mmdebstrap", "")

@@ -120,7 +120,7 @@ def test_packages_come_by_hash_and_once(ray: Path, recorder: Recorder) -> None:
 
 @pytest.mark.parametrize(
     ("ray", "message"),
-    [("refuses", "extra field y"), ("fails", "no module x"), ("ends", "ray start ended")],
+    [("refuses", "extra field y"), ("fails", r"\([^)]*: no module x\)"), ("ends", "ray start ended")],
     indirect=["ray"],
 )
 def test_what_goes_wrong_is_named(ray: Path, message: str) -> None:
@@ -158,7 +158,6 @@ def test_a_pipeline_that_is_not_there_is_named_with_its_file(root: Path) -> None
         serve_only.serve_config("nope", "local")
 
 
-@pytest.mark.xfail(reason="an unknown environment is as good as any")
 def test_an_environment_that_is_not_there_is_an_error(root: Path) -> None:
     with pytest.raises(RayopsError, match="nope"):
         serve_only.serve_config("demo", "nope")
@@ -174,7 +173,6 @@ def test_a_process_that_is_no_ray_is_never_stopped(cache: Path) -> None:
         other.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.xfail(reason="any command line with `ray` in it is taken for ours, and stopped")
 def test_another_command_of_rayops_with_the_same_number_is_no_ray(cache: Path, tmp_path: Path) -> None:
     program = write_program(tmp_path, "rayops", "echo ready; for _ in $(seq 200); do sleep 0.05; done")
     with subprocess.Popen([program], stdout=subprocess.PIPE) as other:
@@ -189,7 +187,6 @@ def test_another_command_of_rayops_with_the_same_number_is_no_ray(cache: Path, t
     assert alive
 
 
-@pytest.mark.xfail(reason="JSONDecodeError")
 def test_a_state_that_was_cut_off_counts_as_none(cache: Path) -> None:
     serve_only.STATE.write_text('{"pid": 1')
     assert serve_only.status() == ""

@@ -105,11 +105,9 @@ def test_the_cache_lies_where_the_environment_says(tmp_path: Path) -> None:
     assert cache_of(str(tmp_path / "there"), tmp_path) == tmp_path / "there"
 
 
-@pytest.mark.xfail(reason="RAYOPS_CACHE is taken as it is")
 def test_a_relative_cache_is_made_absolute_because_programs_run_in_other_folders(tmp_path: Path) -> None:
     assert cache_of("there", tmp_path) == tmp_path / "there"
 
 
-@pytest.mark.xfail(reason="RAYOPS_CACHE is taken as it is")
 def test_an_empty_cache_variable_counts_as_none(tmp_path: Path) -> None:
     assert cache_of("", tmp_path) == paths.ROOT / ".cache"
