@@ -64,7 +64,7 @@ def run(
         if cwd is not None and not cwd.is_dir():
             raise RayopsError(f"{_name(command)} cannot run in {cwd}: no such folder", hint=hint) from error
         raise RayopsError(f"{command[0]} is not installed", hint=hint) from error
-    except PermissionError as error:
+    except OSError as error:  # no permission, or a program for another machine
         raise RayopsError(f"{command[0]} cannot be executed: {error.strerror}", hint=hint) from error
     except subprocess.TimeoutExpired as error:
         raise RayopsError(f"{_name(command)} did not end within {timeout:.0f} s", hint=hint, evidence=log) from error

@@ -71,7 +71,7 @@ def test_a_serve_only_change_is_taken_in_place(
 def test_more_load_brings_replicas_and_workers_and_less_takes_them(
     service: ServiceUnderTest, folder: Path, record: Callable[..., None]
 ) -> None:
-    hungry = {"min_replicas": 1, "max_replicas": 3, "target_ongoing_requests": 0.2, "upscale_delay_s": 1,
+    hungry = {"min_replicas": 1, "max_replicas": 3, "target_ongoing_requests": 0.1, "upscale_delay_s": 1,
               "downscale_delay_s": 5, "metrics_interval_s": 1, "look_back_period_s": 4}  # fmt: skip
     workers = service.group("cpu")
     before = service.cluster_uids()
@@ -79,7 +79,7 @@ def test_more_load_brings_replicas_and_workers_and_less_takes_them(
     service.wait_healthy()
     started = selectors.running_pods(workers())
     replicas = selectors.running_replicas("Retriever")
-    with service.load(folder / "load.jsonl", rate=30) as load:
+    with service.load(folder / "load.jsonl", rate=8) as load:
         eventually(service.serve_status(), replicas, equals(3), Timeout.MEDIUM, "three replicas of the Retriever")
         up_s = load.now()
         more = selectors.at_least(started + 1)

@@ -71,8 +71,8 @@ class KindCluster:
             raise RayopsError(f"{self.name!r} is no name for a cluster", hint="letters, digits, '.', '-' and '_'")
 
     def ours(self) -> bool:
-        """True when this checkout made it: its kubeconfig is here, or the name has the checkout's digits."""
-        return self.kubeconfig.exists() or checkout_id() in self.name
+        """True when this checkout made it: its folder is here, or the name has the checkout's digits."""
+        return self.kubeconfig.parent.exists() or checkout_id() in self.name
 
     def create(self, image: NodeImage, *, nodes: int = 1) -> None:
         """Create the cluster; an unfinished one of the same name is removed first.

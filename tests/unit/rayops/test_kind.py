@@ -115,7 +115,6 @@ def test_an_unfinished_cluster_is_removed_before_it_is_made_again(engine: Record
     assert kinds == ["delete", "create"]
 
 
-@pytest.mark.xfail(reason="without a kubeconfig, which kind writes last, it is not taken for ours")
 def test_a_cluster_whose_making_was_interrupted_is_made_again(engine: Recorder) -> None:
     engine.fail("kind", "create", message="interrupted")
     with pytest.raises(RayopsError, match="interrupted"):

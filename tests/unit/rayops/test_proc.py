@@ -117,7 +117,6 @@ def test_a_file_that_cannot_be_executed_is_a_clear_error(tmp_path: Path, logged:
         proc.run([program], log=log_of(tmp_path, logged))
 
 
-@pytest.mark.xfail(reason="OSError: Exec format error is not caught")
 @LOGGED
 def test_a_program_of_another_machine_is_a_clear_error(tmp_path: Path, logged: bool) -> None:
     program = tmp_path / "tool"
