@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from apps.rag.settings import GeneratorArgs, GeneratorSettings
-from apps.rag.text import sentences, terms
+from apps.rag.text import lexical_scores, sentences
 from apps.rag.types import Hit
 
 # A source takes part in the answer when its score is at least this share of the best one.
-_RELEVANT = 0.4
+_RELEVANT = 0.5
+# A sentence with fewer words ("Accepted, November 2026.") answers nothing, unless there is no other.
+_WORDS = 4
+# What a sentence is worth that shares no word with the question, and how much less each one further down a passage.
+_BASE, _FADING = 0.3, 0.1
 NOTHING_FOUND = "The documents do not say anything about this."
 
 
@@ -41,22 +45,23 @@ class ExtractiveGenerator:
             yield NOTHING_FOUND
 
     def _choose(self, question: str, hits: list[Hit]) -> list[tuple[int, str]]:
-        wanted = set(terms(question))
-        scored: dict[str, tuple[float, int, int]] = {}
         enough = _RELEVANT * hits[0].score if hits else 0.0
-        for source, hit in enumerate(hits, 1):
-            if 0 < hit.score < enough:
-                continue
-            heading = set(terms(hit.chunk.section)) & wanted
-            for place, sentence in enumerate(sentences(hit.chunk.text)):
-                words = set(terms(sentence))
-                shared = len(wanted & words) + 0.5 * len(heading - words)
-                # A long sentence shares words by chance; the first ones of a passage say what it is about.
-                score = hit.score * (0.3 + shared) / (5 + len(words)) ** 0.5 / (1 + 0.05 * place)
-                scored.setdefault(sentence, (score, source, place))
-        best = sorted(scored, key=lambda sentence: -scored[sentence][0])[: self._settings.sentences]
-        best.sort(key=lambda sentence: scored[sentence][1:])
-        return [(scored[sentence][1], sentence) for sentence in best]
+        candidates = [
+            (source, place, sentence)
+            for source, hit in enumerate(hits, 1)
+            if hit.score <= 0 or hit.score >= enough
+            for place, sentence in enumerate(sentences(hit.chunk.text))
+        ]
+        full = [candidate for candidate in candidates if len(candidate[2].split()) >= _WORDS] or candidates
+        # The heading says what the sentences below it are about, so it counts as part of each.
+        texts = [f"{hits[source - 1].chunk.section} {sentence}" for source, _, sentence in full]
+        words = lexical_scores(question, texts)
+        ranked = sorted(
+            zip(full, words, strict=True),
+            key=lambda pair: -hits[pair[0][0] - 1].score * (_BASE + pair[1]) / (1 + _FADING * pair[0][1]),
+        )
+        chosen = list(dict.fromkeys(candidate for candidate, _ in ranked))[: self._settings.sentences]
+        return [(source, sentence) for source, _, sentence in sorted(chosen)]
 
 
 def make_generator(args: GeneratorArgs) -> Generator:

@@ -31,7 +31,7 @@ class HybridReranker:
     def rerank(self, question: str, hits: list[Hit], limit: int) -> list[Hit]:
         """Return the best passages; a tie keeps the order of the store."""
         near, lexical = self._settings.embedding_weight, self._settings.lexical_weight
-        words = lexical_scores(question, [f"{hit.chunk.section}\n{hit.chunk.text}" for hit in hits])
+        words = lexical_scores(question, [_passage(hit) for hit in hits])
         total = (near + lexical) or 1.0
         scored = [
             hit.with_score((near * hit.score + lexical * word) / total) for hit, word in zip(hits, words, strict=True)
@@ -54,9 +54,14 @@ class CrossReranker:
         """Return the best passages by the model's score."""
         if not hits:
             return []
-        scores = self._model.score(question, [f"{hit.chunk.section}\n{hit.chunk.text}" for hit in hits])
+        scores = self._model.score(question, [_passage(hit) for hit in hits])
         scored = [hit.with_score(float(score)) for hit, score in zip(hits, scores, strict=True)]
         return sorted(scored, key=lambda hit: -hit.score)[:limit]
+
+
+def _passage(hit: Hit) -> str:
+    """Return what is weighed: the names of document and section carry words that the text may lack."""
+    return f"{hit.chunk.document} {hit.chunk.section}\n{hit.chunk.text}"
 
 
 def make_reranker(args: RerankerArgs, models: Path) -> Reranker:

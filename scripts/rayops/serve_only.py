@@ -67,7 +67,7 @@ def up(pipeline: str, environment: str) -> int:
         step.say("packages installed") if _install() else step.skip("packages are there")
     with steps.step("models") as step:
         _prepare()
-        step.say("embedding model and corpus index are there")
+        step.say("embedding model and corpus index")
     with steps.step("local Ray") as step:
         ray = _running(pipeline)
         if ray is None:

@@ -22,8 +22,10 @@ def pins() -> dict[str, str]:
         if not text or text.startswith("#"):
             continue
         name, separator, value = text.partition("=")
-        if not separator or not name.isidentifier() or not value:
+        if not separator or not name.isidentifier() or not value or any(sign in value for sign in " '\"#"):
             raise RayopsError(f"{FILE.name}:{number}: expected NAME=value, found {text!r}")
+        if name in found:
+            raise RayopsError(f"{FILE.name}:{number}: {name} is there twice")
         found[name] = value
     return found
 

@@ -34,8 +34,10 @@ def answer(generator: Generator, question: str, hits: list[Hit], timeout_s: floa
 
 def test_the_extract_cites_the_source_of_each_sentence() -> None:
     pieces = answer(ExtractiveGenerator(), "When does the wombat restart a pod?", HITS)
-    assert pieces[0] == "A pod restarts. [1]"
-    assert "The wombat restarts every pod at noon. [1]" in "".join(pieces)
+    assert (
+        pieces
+        == ["The wombat restarts every pod at noon. [1]", " A node is a machine. [2]", " It carries pods. [2]"][:2]
+    )
     assert "Cheese" not in "".join(pieces), "a source that hardly fits takes no part"
 
 

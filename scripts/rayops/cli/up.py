@@ -75,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         whole.run()
     finally:
-        runner.write(TIMINGS)
+        if not options.until:  # part of a run says nothing about a whole one
+            runner.write(TIMINGS)
     return 0
 
 

@@ -81,6 +81,7 @@ def _start() -> None:
             last = LOG.read_text().strip().splitlines()[-1:]
             raise RayopsError(f"dockerd ended at once: {last[0] if last else 'no output'}", evidence=LOG)
         if time.monotonic() > deadline:
+            process.terminate()
             raise RayopsError(f"dockerd did not answer within {START_TIMEOUT:.0f} s", evidence=LOG)
         time.sleep(0.3)
 
@@ -99,12 +100,12 @@ def stop() -> bool:
     """Stop the engine that `ensure` started. Returns False when it was not started here or has gone."""
     if not PID.exists():
         return False
-    number = int(PID.read_text())
-    PID.unlink()
     try:
+        number = int(PID.read_text())
+        PID.unlink()
         if "dockerd" not in Path(f"/proc/{number}/cmdline").read_text():
             return False
         os.kill(number, signal.SIGTERM)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True

@@ -77,12 +77,11 @@ def ensure(*, offline: bool = False, image: str | None = None) -> tuple[NodeImag
     image: another image than the pinned one, to be pulled. offline: never ask a registry.
     """
     wanted = image or pin("KIND_NODE_IMAGE")
-    if not offline:
-        if rootfs.image_exists(wanted):
-            return NodeImage(wanted, built=_is_built(wanted)), ""
-        if registry_answers(wanted):
-            proc.run(["docker", "pull", wanted], log=LOG, hint="--offline builds the node image instead")
-            return NodeImage(wanted, built=_is_built(wanted)), f"{wanted} pulled"
+    if (image or not offline) and rootfs.image_exists(wanted):
+        return NodeImage(wanted, built=_is_built(wanted)), ""
+    if not offline and registry_answers(wanted):
+        proc.run(["docker", "pull", wanted], log=LOG, hint="--offline builds the node image instead")
+        return NodeImage(wanted, built=_is_built(wanted)), f"{wanted} pulled"
     if image is not None:
         raise RayopsError(f"no registry answers for {image}", hint="leave out --node-image to build it here")
     reference = f"local/kind-node:v{pin('KUBERNETES_VERSION')}-{_hash()}"
