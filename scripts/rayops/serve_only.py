@@ -169,14 +169,16 @@ def _running(pipeline: str) -> LocalRay | None:
 
 
 def _start(pipeline: str) -> LocalRay:
-    gcs, dashboard, serve, client = _free_ports(4)
+    gcs, dashboard, serve, client, metrics, stats = _free_ports(6)
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--port={gcs}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     command += [f"--temp-dir={RAY_FOLDER}", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"]
     command += [f"--num-cpus={LOGICAL_CPUS}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
+    ports = {"RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics), "RAY_SERVE_HAPROXY_STATS_PORT": str(stats)}
     environment = {
         **os.environ,
         **TUNED,
+        **ports,
         **{name: str(path) for name, path in PREPARED.items()},
         "PYTHONPATH": str(ROOT),
     }

@@ -15,10 +15,10 @@ def run(options: argparse.Namespace) -> int:
     """Delete the cluster with everything in it, its kubeconfig, and the local Ray; images and caches stay."""
     from rayops import serve_only
     from rayops.cluster import engine
-    from rayops.cluster.kind import KindCluster
+    from rayops.cluster.kind import KindCluster, default_name
 
     gone = []
-    if serve_only.stop():
+    if options.cluster == default_name() and serve_only.stop():
         gone.append("local Ray")
     if engine.answers() and KindCluster(options.cluster).delete():
         gone.append(f"cluster {options.cluster}")

@@ -177,7 +177,7 @@ class Up:
 
         reference, done = pipeline_image.ensure(offline=self.options.offline)
         if not cluster.has_image(reference):
-            cluster.load(reference)
+            cluster.load(reference, f"{reference.partition(':')[0]}:dev")
             done = done or f"{reference} loaded"
         step.say(done) if done else step.skip(f"{reference} is on the node")
         return reference

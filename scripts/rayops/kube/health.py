@@ -221,10 +221,16 @@ def _of_endpoints(service: Obj) -> Health | None:
 
 
 def _unsettled(service: Obj, now: datetime | None) -> bool:
-    """Whether the statuses may still be those of the spec before; a first spec has none before it."""
+    """Whether the statuses may still be those of the spec before; a first spec has none before it.
+
+    The operator's own first update (its finalizer, written with the defaults) makes generation 2 of a first spec: then
+    Ready has only just become true.
+    """
     written = parse_time(dig(service, "status", "lastUpdateTime"))
-    changed = int(dig(service, "metadata", "generation", default=1)) > 1
-    return bool(now and written and changed and now - written < SETTLE)
+    ready = parse_time((condition(service, "Ready") or {}).get("lastTransitionTime"))
+    generation = int(dig(service, "metadata", "generation", default=1))
+    first = generation == 1 or (generation == 2 and now and ready and now - ready < SETTLE)
+    return bool(now and written and not first and now - written < SETTLE)
 
 
 def _with_cause(verdict: Health, prefix: str, found: Sequence[causes.Cause]) -> Health:

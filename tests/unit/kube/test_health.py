@@ -69,6 +69,20 @@ def test_a_first_spec_has_nothing_to_settle() -> None:
     assert assess(service("healthy"), now=WRITTEN + timedelta(seconds=1)).healthy
 
 
+@pytest.mark.parametrize(("generation", "ready_for_s", "healthy"), [(2, 1, True), (2, 60, False), (3, 1, False)])
+def test_the_operators_own_first_update_is_no_changed_spec(generation: int, ready_for_s: int, healthy: bool) -> None:
+    obj = changed()
+    obj["metadata"]["generation"] = obj["status"]["observedGeneration"] = generation
+    now = WRITTEN + timedelta(seconds=1)
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "lastTransitionTime": (now - timedelta(seconds=ready_for_s)).isoformat(),
+    }
+    obj["status"]["conditions"] = [ready]
+    assert assess(obj, now=now).healthy is healthy
+
+
 def test_a_lost_head_makes_running_statuses_old_news() -> None:
     assert assess(service("healthy"), [pod("head"), pod("worker")]).healthy
     for pods in ([pod("worker")], [pod("head", ready=False), pod("worker")], [pod("head", cluster="other")]):

@@ -67,7 +67,7 @@ class Cluster:
     def has_image(self, reference: str) -> bool:
         return reference in self.world.there
 
-    def load(self, reference: str) -> None:
+    def load(self, reference: str, *_: str) -> None:
         self.world.reach(reference)
 
     def host_port(self, port: int) -> int:
