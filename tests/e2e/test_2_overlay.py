@@ -53,6 +53,18 @@ def test_every_object_is_as_the_overlay_says(service: ServiceUnderTest, kube: Ku
     assert not wrong
 
 
+def test_applying_it_again_is_no_change(service: ServiceUnderTest, kube: Kube) -> None:
+    """A sync every few minutes must not be a new generation: the operator's own update adds nothing to ours."""
+
+    def generations() -> list[object]:
+        found = [kube.get(kind_of(o), name_of(o), o["metadata"].get("namespace")) for o in service.objects]
+        return [dig(obj, "metadata", "generation") for obj in found]
+
+    before = generations()
+    kube.apply(service.objects)
+    assert generations() == before
+
+
 def test_the_cluster_and_its_pods_are_as_the_overlay_says(service: ServiceUnderTest, kube: Kube) -> None:
     spec = one(service.objects, "RayService")["spec"]["rayClusterConfig"]
     (live,) = getters.ray_clusters(kube, service.namespace)()

@@ -45,7 +45,7 @@ def test_groups_keep_their_order_and_their_names_apart(service: Obj) -> None:
 
 def test_gpu_group_asks_for_a_gpu_and_for_its_nodes(service: Obj) -> None:
     gpu = cluster(service)["workerGroupSpecs"][1]["template"]["spec"]
-    assert gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert gpu["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert gpu["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 

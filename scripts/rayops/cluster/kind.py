@@ -26,7 +26,13 @@ NODE_PORTS = range(30080, 30100)
 READY_TIMEOUT = 180
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 # The control plane asks for a whole CPU by default: on two CPUs that leaves no room for an upgrade's second cluster.
-_SMALL_CONTAINER = {"name": "coredns", "resources": {"requests": {"cpu": "20m"}}}
+_DNS = ("-n", "kube-system", "deployment/coredns")
+# Readiness is asked every two seconds: every cluster waits for it.
+_SMALL_CONTAINER = {
+    "name": "coredns",
+    "resources": {"requests": {"cpu": "20m"}},
+    "readinessProbe": {"periodSeconds": 2},
+}
 _SMALL_DNS = {"spec": {"replicas": 1, "template": {"spec": {"containers": [_SMALL_CONTAINER]}}}}
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 
@@ -95,6 +101,8 @@ class KindCluster:
         ]
         command += ["--kubeconfig", self.kubeconfig, "--config", "-", "--retain"]
         proc.run(command, stdin=configuration, log=self.log)
+        # Before a node can take pods, so that the first ones are already of the small kind.
+        proc.run(self._kubectl("patch", *_DNS, "-p", json.dumps(_SMALL_DNS)), log=self.log)
         if image.built:
             self._connect_pods()
             self.apply((FILES / "network-policy.yaml").read_text())
@@ -184,11 +192,9 @@ class KindCluster:
                 proc.run(["docker", "exec", name, *route], log=self.log)
 
     def _wait_ready(self) -> None:
-        dns = ["-n", "kube-system", "deployment/coredns"]
-        proc.run(self._kubectl("patch", *dns, "-p", json.dumps(_SMALL_DNS)), log=self.log)
         timeout = f"--timeout={READY_TIMEOUT}s"
         proc.run(self._kubectl("wait", timeout, "node", "--all", "--for=condition=Ready"), log=self.log)
-        proc.run(self._kubectl("rollout", "status", timeout, *dns), log=self.log)
+        proc.run(self._kubectl("rollout", "status", timeout, *_DNS), log=self.log)
 
 
 def _bridge(subnet: str) -> dict[str, object]:

@@ -23,8 +23,8 @@ FILES = Path(__file__).parent / "files"
 LOG = CACHE / "logs" / "node-image.log"
 REGISTRY_TIMEOUT = 4.0
 KUBERNETES = "kubelet kubeadm kubectl kube-apiserver kube-controller-manager kube-scheduler kube-proxy".split()
-# Programs that call iptables and ipset: their images need the root file system below them.
-ON_ROOTFS = {"kube-proxy", "network-policy"}
+# Programs that call iptables and ipset: these are taken from the root file system.
+CALL_IPTABLES = {"kube-proxy", "network-policy"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _programs_hash() -> str:
 
 
 def _hash() -> str:
-    recipe = [FILES / "node", FILES / "node.Dockerfile", FILES / "component.Dockerfile", Path(__file__)]
+    recipe = [FILES / "node", *sorted(FILES.glob("*.Dockerfile")), Path(__file__)]
     return content_hash(_programs_hash(), *recipe, rootfs.SUITE, *rootfs.NODE_PACKAGES)
 
 
@@ -166,12 +166,12 @@ def _component_images(context: Path, base: str) -> list[str]:
     proc.run(["docker", "rm", container])
     images = _images(context / "bin")
     for program, image in images.items():
-        arguments = {"PROGRAM": program, "BASE": base if program in ON_ROOTFS else "scratch"}
+        dockerfile = FILES / ("network.Dockerfile" if program in CALL_IPTABLES else "component.Dockerfile")
         entrypoint = [f"/usr/local/bin/{program}", *(["-P"] if program == "pause" else [])]
         alone = context / program
         (alone / "bin").mkdir(parents=True)
         shutil.move(context / "bin" / program, alone / "bin")
-        _docker_build(alone, FILES / "component.Dockerfile", image, entrypoint, **arguments)
+        _docker_build(alone, dockerfile, image, entrypoint, PROGRAM=program, ROOTFS=base)
     return list(images.values())
 
 

@@ -1,5 +1,5 @@
-# One program as an image; BASE is the root file system for those that call iptables.
-ARG BASE=scratch
-FROM ${BASE}
+# One static program as an image.
+ARG ROOTFS
+FROM scratch
 ARG PROGRAM
 COPY bin/${PROGRAM} /usr/local/bin/
