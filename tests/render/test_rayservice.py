@@ -1,5 +1,6 @@
 """What every rendered RayService must be, whatever its environment and its pipeline."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def test_every_worker_waits_for_the_head_by_itself(service: Obj) -> None:
 def test_drain_fits_into_the_grace_period(service: Obj) -> None:
     for place, spec in pod_specs(service):
         container = spec["containers"][0]
-        sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        hook = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [""])[-1]
+        sleep = sum(int(seconds) for seconds in re.findall(r"sleep (\d+)", hook))
         drain = float(env_of(container)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
         assert sleep + drain <= spec["terminationGracePeriodSeconds"] - 5, place
         assert (sleep > 0 and drain > 0) is (place != "head")
