@@ -30,10 +30,8 @@ def go() -> Path:
         shutil.rmtree(unfinished, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(unfinished)]
         proc.run([*pip, "-r", REQUIREMENT], log=LOG)
-        for program in unfinished.rglob("bin/go"):
-            shutil.copymode(sys.executable, program)
         unfinished.rename(home)
-    return next(home.rglob("bin/go"))
+    return home / "go" / "bin" / "go"  # bin/go beside it is a wrapper that needs the package on Python's path
 
 
 def build(

