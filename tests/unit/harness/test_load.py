@@ -20,8 +20,8 @@ class Pipeline(BaseHTTPRequestHandler):
         Pipeline.connections.add(self.client_address)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         do = body.get("do", "answer")
-        if do == "hang":
-            time.sleep(0.6)
+        if do in ("slow", "hang"):
+            time.sleep(0.6 if do == "slow" else 6)
         if do == "drop":
             self.close_connection = True
             return
@@ -55,7 +55,7 @@ def until(load: Load, sent: int) -> None:
 
 
 def run(
-    url: str, log: Path, *what: str, number: int, rate: float = 100, timeout_s: float = 0.3, keep_alive: bool = True
+    url: str, log: Path, *what: str, number: int, rate: float = 100, timeout_s: float = 10, keep_alive: bool = True
 ) -> Load:
     requests = [Request({"do": do}, says_yes) for do in what]
     with Load(
@@ -69,13 +69,13 @@ def test_right_answers_are_counted_and_timed(url: str, tmp_path: Path) -> None:
     summary = run(url, tmp_path / "log", "answer", number=20).summary()
     assert (summary.sent, summary.failed, summary.failures) == (20, {}, 0)
     assert summary.p50_ms is not None
-    assert 0 < summary.p50_ms <= (summary.p99_ms or 0) <= (summary.max_ms or 0) < 300
+    assert 0 < summary.p50_ms <= (summary.p99_ms or 0) <= (summary.max_ms or 0) < 10_000
     assert summary.first_failure_s is None
     assert (tmp_path / "log").read_text() == ""
 
 
 def test_every_failure_has_its_class_and_its_time_and_a_line(url: str, tmp_path: Path) -> None:
-    load = run(url, tmp_path / "log", "answer", "busy", "hang", "drop", "html", "wrong", number=12)
+    load = run(url, tmp_path / "log", "answer", "busy", "hang", "drop", "html", "wrong", number=12, timeout_s=2)
     summary = load.summary()
     assert summary.failed == {"status-503": 2, "timeout": 2, "broken-connection": 2, "wrong-answer": 4}
     assert len(load.seen) == 2
@@ -92,9 +92,9 @@ def test_nobody_there_is_a_failed_connection(tmp_path: Path) -> None:
 
 def test_the_loop_is_open(url: str, tmp_path: Path) -> None:
     began = time.monotonic()
-    load = run(url, tmp_path / "log", "hang", number=10, rate=50, timeout_s=2)
+    load = run(url, tmp_path / "log", "slow", number=10, rate=50)
     assert load.summary().sent == 10
-    assert time.monotonic() - began < 2, "ten answers of 0.6 s must not be waited for one after the other"
+    assert time.monotonic() - began < 5, "ten answers of 0.6 s must not be waited for one after the other"
 
 
 def test_connections_are_kept_or_new(url: str, tmp_path: Path) -> None:
