@@ -18,6 +18,7 @@ from rayops.paths import CACHE
 
 LOG = CACHE / "logs" / "engine.log"
 PID = CACHE / "engine.pid"
+DOCKER_PID = Path("/var/run/docker.pid")
 PACKAGES = ("docker.io", "iptables")
 START_TIMEOUT = 60.0
 ALL_CAPABILITIES = (1 << 25) - 1  # CAP_CHOWN (0) to CAP_SYS_RESOURCE (24): what privileged containers ask for
@@ -67,7 +68,24 @@ def missing_capabilities(status: str | None = None) -> list[int]:
     return [bit for bit in range(25) if (ALL_CAPABILITIES & ~bounding) >> bit & 1]
 
 
+def forget_dead(pid_file: Path = DOCKER_PID) -> bool:
+    """Remove the pid file of an engine that was killed: another process may have its number by now, and dockerd would
+    refuse to start. Returns True when it was removed.
+    """
+    try:
+        if "dockerd" in Path(f"/proc/{int(pid_file.read_text())}/cmdline").read_text():
+            return False
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):
+        return False
+    there = pid_file.exists()
+    pid_file.unlink(missing_ok=True)
+    return there
+
+
 def _start() -> None:
+    forget_dead()
     command = ["dockerd"]
     if missing_capabilities():
         command += ["--add-runtime", f"available={_runtime()}", "--default-runtime", "available"]

@@ -149,3 +149,27 @@ def test_a_process_that_is_no_engine_is_never_stopped(cache: Path) -> None:
 def test_capabilities_that_privileged_containers_need_and_the_host_lacks(line: str, missing: list[int]) -> None:
     status = f"Name:\tx\nCapPrm:\t0000000000000000\n{line}\nCapAmb:\t0000000000000000\n"
     assert engine.missing_capabilities(status) == missing
+
+
+@pytest.mark.parametrize(
+    ("content", "removed"), [("4194304999", True), (str(os.getpid()), True), ("no number", False), (None, False)]
+)
+def test_the_pid_file_of_a_killed_engine_is_forgotten(tmp_path: Path, content: str | None, removed: bool) -> None:
+    """Its number may be nobody's by now, or another program's."""
+    pid_file = tmp_path / "docker.pid"
+    if content is not None:
+        pid_file.write_text(content)
+    assert engine.forget_dead(pid_file) is removed
+    assert pid_file.exists() is (content is not None and not removed)
+
+
+def test_the_pid_file_of_a_living_engine_stays(tmp_path: Path, bin_folder: Path) -> None:
+    program = write_program(bin_folder, "dockerd", "for _ in $(seq 200); do sleep 0.05; done")
+    with subprocess.Popen([program]) as living:
+        pid_file = tmp_path / "docker.pid"
+        while b"dockerd" not in Path(f"/proc/{living.pid}/cmdline").read_bytes():
+            pass
+        pid_file.write_text(str(living.pid))
+        assert not engine.forget_dead(pid_file)
+        living.kill()
+    assert pid_file.exists()
