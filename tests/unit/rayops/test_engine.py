@@ -152,7 +152,8 @@ def test_capabilities_that_privileged_containers_need_and_the_host_lacks(line: s
 
 
 @pytest.mark.parametrize(
-    ("content", "removed"), [("4194304999", True), (str(os.getpid()), True), ("no number", False), (None, False)]
+    ("content", "removed"),
+    [("4194304999", True), pytest.param(str(os.getpid()), True, id="alive"), ("no number", False), (None, False)],
 )
 def test_the_pid_file_of_a_killed_engine_is_forgotten(tmp_path: Path, content: str | None, removed: bool) -> None:
     """Its number may be nobody's by now, or another program's."""
