@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rayops.cluster import gobuild, tools
-from rayops.errors import RayopsError
+from rayops.cluster import gobuild
 from rayops.paths import ROOT
 from rayops.render import Obj, package_operator_chart
 from rayops.versions import pin
+from tests.tooling import tool
 
 CHART = ROOT / "charts" / "kuberay-platform"
 
@@ -25,13 +25,7 @@ def module() -> Path:
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    try:
-        return tools.path("helm")
-    except RayopsError:
-        found = shutil.which("helm")
-        if found is None:
-            raise
-        return Path(found)
+    return tool("helm")
 
 
 @pytest.fixture(scope="session")

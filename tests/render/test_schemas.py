@@ -1,6 +1,5 @@
 """What an overlay renders is valid by the schemas of the pinned CRDs and of the pinned Kubernetes, strictly."""
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from copy import deepcopy
@@ -9,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rayops.cluster import gobuild, tools
-from rayops.errors import RayopsError
+from rayops.cluster import gobuild
 from rayops.paths import ROOT
 from rayops.proc import run
 from rayops.render import Obj, one
 from rayops.versions import pin
 from tests.render.schemas import write_core_schemas, write_crd_schemas
+from tests.tooling import tool
 
 Rendered = Callable[[Path], list[Obj]]
 Check = Callable[[list[Obj]], "subprocess.CompletedProcess[str]"]
@@ -23,13 +22,7 @@ Check = Callable[[list[Obj]], "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def kubeconform() -> Path:
-    try:
-        return tools.path("kubeconform")
-    except RayopsError:
-        found = shutil.which("kubeconform")
-        if found is None:
-            raise
-        return Path(found)
+    return tool("kubeconform")
 
 
 @pytest.fixture(scope="session")
