@@ -24,6 +24,7 @@ from rayops.kube.wait import Timeout, eventually
 from rayops.paths import CACHE, ROOT, content_hash
 
 STATE = CACHE / "serve-only.json"
+TIMINGS = CACHE / "serve-only-timings.json"
 LOG = CACHE / "logs" / "serve-only.log"
 RECIPE = ROOT / "apps" / "images" / "pipeline"
 PREPARED = {"PIPELINE_MODELS": CACHE / "models", "PIPELINE_DATA": CACHE / "data"}
@@ -63,23 +64,26 @@ def up(pipeline: str, environment: str) -> int:
 
     config = serve_config(pipeline, environment)
     steps = Steps()
-    with steps.step("prerequisites") as step:
-        step.say("packages installed") if _install() else step.skip("packages are there")
-    with steps.step("models") as step:
-        _prepare()
-        step.say("embedding model and corpus index")
-    with steps.step("local Ray") as step:
-        ray = _running(pipeline)
-        if ray is None:
-            ray = _start(pipeline)
-        else:
-            step.skip(f"runs on {ray.dashboard}")
-    with steps.step("application") as step:
-        _deploy(ray, config)
-        step.say("RUNNING")
-    with steps.step("first answer") as step:
-        answer = first_answer(pipeline, ray.url)
-        step.say(f"{answer.milliseconds:.0f} ms")
+    try:
+        with steps.step("prerequisites") as step:
+            step.say("packages installed") if _install() else step.skip("packages are there")
+        with steps.step("models") as step:
+            _prepare()
+            step.say("embedding model and corpus index")
+        with steps.step("local Ray") as step:
+            ray = _running(pipeline)
+            if ray is None:
+                ray = _start(pipeline)
+            else:
+                step.skip(f"runs on {ray.dashboard}")
+        with steps.step("application") as step:
+            _deploy(ray, config)
+            step.say("RUNNING")
+        with steps.step("first answer") as step:
+            answer = first_answer(pipeline, ray.url)
+            step.say(f"{answer.milliseconds:.0f} ms")
+    finally:
+        steps.write(TIMINGS)
     steps.console.print(f"\n[green]up[/green] in {steps.total():.1f} s, without Kubernetes\n")
     text = screen(answer, ray.url, ray.dashboard, None, f"{Path(sys.executable).with_name('rayops')} down")
     steps.console.print(text, markup=False)

@@ -56,18 +56,17 @@ def _at_least_one(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Bring the pipeline up, or print the times of the last time."""
+    from rayops import serve_only
     from rayops.steps import Step, Steps, read_timings, timings_table
 
     if options.timings:
-        steps = read_timings(TIMINGS)
+        steps = read_timings(serve_only.TIMINGS if options.serve_only else TIMINGS)
         if not steps:
-            raise RayopsError("no run is recorded yet", hint="./scripts/up")
+            raise RayopsError("no run is recorded yet", hint="./scripts/up" + " --serve-only" * options.serve_only)
         print(timings_table(steps))
         return 0
     if options.serve_only:
-        from rayops.serve_only import up
-
-        return up(options.pipeline, options.env)
+        return serve_only.up(options.pipeline, options.env)
     runner = Steps()
     if seconds := float(os.environ.get("RAYOPS_PYTHON_SECONDS", "0")):
         runner.done.append(Step("python", "environment of scripts/requirements/rayops.txt", seconds=seconds))

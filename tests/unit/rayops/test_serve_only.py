@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rayops import serve_only
+from rayops import cli, serve_only
 from rayops.errors import RayopsError
 from rayops.kube.wait import WaitError
 from tests.unit.rayops.programs import Recorder, write_program
@@ -82,6 +82,9 @@ def test_one_command_gives_an_answer_a_second_one_skips_and_stop_leaves_nothing(
     assert "because" in first
     assert "without Kubernetes" in first
     state = json.loads(serve_only.STATE.read_text())
+    assert cli.main(["up", "--serve-only", "--timings"]) == 0
+    named = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert named == ["prerequisites", "models", "local Ray", "application", "first answer", "total"]
     assert serve_only.up("rag", "local") == 0
     second = capsys.readouterr().out
     assert "· local Ray" in second
