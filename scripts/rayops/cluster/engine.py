@@ -19,6 +19,8 @@ from rayops.paths import CACHE
 LOG = CACHE / "logs" / "engine.log"
 PID = CACHE / "engine.pid"
 DOCKER_PID = Path("/var/run/docker.pid")
+# Not below the checkout: the engine serves others when this checkout is gone.
+RUNTIME = Path("/run/rayops/oci-runtime")
 PACKAGES = ("docker.io", "iptables")
 START_TIMEOUT = 60.0
 ALL_CAPABILITIES = (1 << 25) - 1  # CAP_CHOWN (0) to CAP_SYS_RESOURCE (24): what privileged containers ask for
@@ -107,11 +109,10 @@ def _start() -> None:
 def _runtime() -> Path:
     """The runtime as a program of its own: it must run with this interpreter, whatever containerd's PATH is."""
     source = Path(__file__).parent / "files" / "oci_runtime.py"
-    target = CACHE / "bin" / "oci-runtime"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{source.read_text()}")
-    target.chmod(0o755)
-    return target
+    RUNTIME.parent.mkdir(parents=True, exist_ok=True)
+    RUNTIME.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{source.read_text()}")
+    RUNTIME.chmod(0o755)
+    return RUNTIME
 
 
 def stop() -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from rayops.cluster import engine
 from rayops.errors import RayopsError
+from rayops.paths import ROOT
 from tests.unit.rayops.programs import Recorder, write_program
 
 # A process that waits to be stopped, but not for ever.
@@ -28,6 +29,7 @@ def host(bin_folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """A root's machine with apt-get, whose engine answers once it is started; its programs."""
     monkeypatch.setenv("PATH", f"{bin_folder}:/usr/bin:/bin")
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(engine, "RUNTIME", cache / "run" / "oci-runtime")
     write_program(bin_folder, "apt-get", f"echo $* >> {cache}/apt")
     write_program(bin_folder, "docker", f"[ -e {cache}/answers ]")
     return bin_folder
@@ -104,6 +106,10 @@ def test_a_host_without_all_capabilities_gets_a_runtime_that_can_do_without(
         assert arguments[arguments.index("--default-runtime") + 1] == name
         assert os.access(program, os.X_OK)
         assert Path(program).read_text().startswith("#!/")
+
+
+def test_the_engine_does_without_the_checkout_that_started_it() -> None:
+    assert not engine.RUNTIME.is_relative_to(ROOT)
 
 
 def test_an_engine_that_ends_at_once_is_told_by_its_last_line(host: Path, cache: Path) -> None:
