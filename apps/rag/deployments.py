@@ -57,6 +57,9 @@ class VectorStoreReplica:
     def __init__(self, args: StoreArgs, model: Path, prepared: Path):
         import json
 
+        from apps.common.gate import ProxyGate
+
+        ProxyGate.of_environment().wait_for_answer()
         from apps.rag.search import SearchService, open_store
 
         digest = json.loads((model / "model.json").read_text())["digest"]
@@ -88,10 +91,15 @@ class RetrieverReplica:
     """Embeds questions and documents, in batches over all requests of the replica, and asks the VectorStore."""
 
     def __init__(self, args: EmbedderArgs, model: Path, store: Any):
+        from apps.common.gate import ProxyGate
+
+        gate = ProxyGate.of_environment()
+        gate.wait_for_answer()
         from apps.common.onnx_text import Embedder
 
         self._embedder = Embedder(model, args.threads, args.max_tokens)
         self._store = store
+        gate.wait()
 
     def reconfigure(self, config: dict[str, Any]) -> None:
         """Take `RetrieverSettings`."""
