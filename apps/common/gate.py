@@ -36,6 +36,7 @@ class ProxyGate:
     def __init__(self, answers: Callable[[], bool], settle_s: float = SETTLE_S, limit_s: float = LIMIT_S):
         self._answers = answers
         self._settle_s = settle_s
+        self._limit_s = limit_s
         self._limit = time.monotonic() + limit_s
         self._open_at = self._limit
         self._seen = threading.Event()
@@ -43,14 +44,28 @@ class ProxyGate:
 
     @classmethod
     def of_environment(cls) -> "ProxyGate":
-        """Return the gate for the proxies on PIPELINE_PROXY_PORT; an open one where that is not set."""
-        port = os.environ.get(PORT_VARIABLE)
-        return cls((lambda: True) if port is None else (lambda: any_answers(proxy_hosts(), int(port))))
+        """Return the gate for the proxies on PIPELINE_PROXY_PORT; an open one where that is not set.
+
+        Raises:
+            ValueError: the variable is not a port.
+        """
+        given = os.environ.get(PORT_VARIABLE)
+        if given is None:
+            return cls(lambda: True)
+        if not (given.isdecimal() and 0 < int(given) < 65536):
+            raise ValueError(f"{PORT_VARIABLE} must be the port of Serve's proxies (8000 with KubeRay), not {given!r}")
+        return cls(lambda: any_answers(proxy_hosts(), int(given)))
 
     def wait_for_answer(self) -> None:
         """Return when a proxy has answered; before heavy work, so that the proxies get the CPUs first."""
         if not self._seen.wait(max(0.0, self._limit - time.monotonic())):
-            logger.warning("no proxy of Serve answered in time: the pipeline starts without one")
+            logger.warning(
+                "no proxy of Serve answered %s within %g s, starting all the same; is %s=%s its port?",
+                HEALTH_PATH,
+                self._limit_s,
+                PORT_VARIABLE,
+                os.environ.get(PORT_VARIABLE),
+            )
 
     def wait(self) -> None:
         """Return when the way is open; blocks the thread."""

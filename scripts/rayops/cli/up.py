@@ -60,9 +60,12 @@ def run(options: argparse.Namespace) -> int:
     from rayops.steps import Step, Steps, read_timings, timings_table
 
     if options.timings:
-        steps = read_timings(serve_only.TIMINGS if options.serve_only else TIMINGS)
+        file, command = TIMINGS, "./scripts/up"
+        if options.serve_only:
+            file, command = serve_only.TIMINGS, "./scripts/up --serve-only"
+        steps = read_timings(file)
         if not steps:
-            raise RayopsError("no run is recorded yet", hint="./scripts/up" + " --serve-only" * options.serve_only)
+            raise RayopsError("no run is recorded yet", hint=command)
         print(timings_table(steps))
         return 0
     if options.serve_only:
