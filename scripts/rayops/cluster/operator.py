@@ -59,9 +59,9 @@ def ensure_chart(*, offline: bool) -> str:
 
 
 def install(cluster: KindCluster, image: str, values: Path | None) -> str:
-    """CRDs, then `helm upgrade --install`; "" when this is installed already. values: the environment's file."""
+    """CRDs, then `helm upgrade --install`; "" when this is installed and runs. values: the environment's file."""
     wanted = content_hash(CHART, image, *([values] if values else []))
-    if _installed(cluster) == wanted:
+    if _installed(cluster) == wanted and _runs(cluster):
         return ""
     if image.startswith("local/") and not cluster.has_image(image):
         cluster.load(image)
@@ -77,6 +77,15 @@ def install(cluster: KindCluster, image: str, values: Path | None) -> str:
     except RayopsError as error:
         raise RayopsError(f"the operator was not installed: {error.message}", evidence=LOG) from error
     return f"KubeRay {pin('KUBERAY_VERSION')} in {NAMESPACE}"
+
+
+def _runs(cluster: KindCluster) -> bool:
+    """Helm knows what it installed, not whether somebody deleted it since."""
+    from rayops.kube import Kube
+    from rayops.kube.objects import DEPLOYMENT, dig
+
+    found = Kube.connect(cluster.kubeconfig).find(DEPLOYMENT, "kuberay-operator", NAMESPACE)
+    return bool(found and dig(found, "status", "availableReplicas", default=0))
 
 
 def _apply_crds(cluster: KindCluster) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ def helm(recorder: Recorder, cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
     (chart / "values.yaml").write_text("a: 1\n")
     monkeypatch.setattr(operator, "CHART", chart)
     monkeypatch.setattr(tools, "path", Path)
+    monkeypatch.setattr(operator, "_runs", lambda _: True)
     recorder.fail("helm", "history", message="release: not found")
     return recorder
 
@@ -83,6 +85,29 @@ def test_it_is_skipped_only_when_exactly_this_is_deployed(
     helm.reply("helm", "history", say=history(status, description if same else "other"))
     assert bool(operator.install(CLUSTER, IMAGE, None)) is not skipped
     assert len(helm.of("helm", "upgrade")) == (1 if skipped else 2)
+
+
+def test_what_helm_calls_deployed_but_does_not_run_is_installed_again(
+    helm: Recorder, crds: Applied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.install(CLUSTER, IMAGE, None)
+    description = helm.one("helm", "upgrade").after("--description")
+    helm.reply("helm", "history", say=history("deployed", description))
+    monkeypatch.setattr(operator, "_runs", lambda _: False)
+    assert operator.install(CLUSTER, IMAGE, None)
+    assert len(helm.of("helm", "upgrade")) == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "runs"),
+    [(None, False), ({}, False), ({"status": {}}, False), ({"status": {"availableReplicas": 1}}, True)],
+)
+def test_an_operator_runs_when_a_replica_is_available(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, Any] | None, runs: bool
+) -> None:
+    asked = SimpleNamespace(find=lambda *_: found)
+    monkeypatch.setattr("rayops.kube.Kube.connect", lambda *_, **__: asked)
+    assert operator._runs(CLUSTER) is runs
 
 
 def test_another_chart_image_or_values_file_is_installed(helm: Recorder, crds: Applied, tmp_path: Path) -> None:
