@@ -19,6 +19,7 @@ import yaml
 
 from rayops import proc
 from rayops.errors import RayopsError
+from rayops.kube.objects import gist
 from rayops.kube.probe import probe
 from rayops.kube.wait import Timeout, eventually
 from rayops.paths import CACHE, ROOT, content_hash
@@ -221,7 +222,17 @@ def _deploy(ray: LocalRay, config: dict[str, Any]) -> None:
 
 def _states(body: Any) -> dict[str, tuple[str, str]]:
     applications = body.get("applications", {}) if isinstance(body, dict) else {}
-    return {name: (app["status"], app.get("message", "")) for name, app in applications.items()}
+    return {name: (app["status"], _why(app)) for name, app in applications.items()}
+
+
+def _why(app: dict[str, Any]) -> str:
+    """What Serve says of an application, and of its deployments that do not run: the cause of a failed constructor."""
+    broken = {
+        name: gist(found.get("message"))
+        for name, found in app.get("deployments", {}).items()
+        if found.get("status") in ("DEPLOY_FAILED", "UNHEALTHY")
+    }
+    return "; ".join([gist(app.get("message")), *(f"{name}: {text}" for name, text in broken.items())])
 
 
 def _failed(states: dict[str, tuple[str, str]]) -> str:

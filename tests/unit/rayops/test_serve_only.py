@@ -194,3 +194,14 @@ def test_a_state_that_was_cut_off_counts_as_none(cache: Path) -> None:
     serve_only.STATE.write_text('{"pid": 1')
     assert serve_only.status() == ""
     assert not serve_only.stop()
+
+
+def test_a_constructor_that_failed_is_named_with_its_deployment_and_error() -> None:
+    trace = 'The deployment failed to start 3 times in a row.\n  File "x.py", line 1\nValueError: no such port'
+    deployments = {"Retriever": {"status": "DEPLOY_FAILED", "message": trace}, "Ingress": {"status": "HEALTHY"}}
+    app = {"status": "DEPLOY_FAILED", "message": "Failed to update ['Retriever'].", "deployments": deployments}
+    ((state, why),) = serve_only._states({"applications": {"rag": app}}).values()
+    assert state == "DEPLOY_FAILED"
+    assert why.startswith("Failed to update ['Retriever'].; Retriever: The deployment failed")
+    assert why.endswith("ValueError: no such port")
+    assert "Ingress" not in why
