@@ -3,9 +3,13 @@
 import asyncio
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from apps.common.errors import PipelineError
+
+Piece = TypeVar("Piece")
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
 
@@ -28,6 +32,37 @@ class Deadline:
     def scope(self) -> asyncio.Timeout:
         """Return a context that raises TimeoutError at the deadline."""
         return asyncio.timeout(self.remaining())
+
+    async def within(self, stream: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+        """Yield what `stream` yields; leaving the iteration closes it.
+
+        Raises:
+            TimeoutError: the deadline passed.
+        """
+        try:
+            while True:
+                async with self.scope():
+                    try:
+                        piece = await anext(stream)
+                    except StopAsyncIteration:
+                        return
+                yield piece
+        finally:
+            await stream.aclose()
+
+
+@dataclass(slots=True)
+class Clock:
+    """Milliseconds that each step took."""
+
+    taken: dict[str, float] = field(default_factory=dict)
+    _last: float = field(default_factory=time.perf_counter)
+
+    def lap(self, step: str) -> None:
+        """Book the time since the last lap on `step`."""
+        now = time.perf_counter()
+        self.taken[step] = round((now - self._last) * 1000, 2)
+        self._last = now
 
 
 def requested_timeout(header: str | None, body_seconds: float | None, default_s: float, longest_s: float) -> float:

@@ -31,6 +31,7 @@ class GuardLimits:
     body_timeout_s: float = 10.0
     in_flight: int = 128
     retry_after_s: float = 1.0
+    media_types: tuple[str, ...] = ("application/json",)
 
 
 class RequestGuard:
@@ -100,16 +101,16 @@ class RequestGuard:
         if size > self.limits.body_bytes:
             too_large = f"the body is larger than {self.limits.body_bytes} bytes"
             raise PipelineError(413, "body_too_large", too_large, "body")
-        _check_content_type(headers)
+        _check_content_type(headers, self.limits.media_types)
         return b"".join(chunks)
 
 
-def _check_content_type(headers: Headers) -> None:
-    given = headers.get("content-type", "")
-    kind, _, parameters = given.partition(";")
+def _check_content_type(headers: Headers, accepted: tuple[str, ...]) -> None:
+    kind, _, parameters = headers.get("content-type", "").partition(";")
     charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters, re.IGNORECASE)
-    if kind.strip().lower() != "application/json" or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
-        raise PipelineError(415, "unsupported_media_type", "send application/json in UTF-8", "content-type")
+    if kind.strip().lower() not in accepted or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
+        message = f"send {' or '.join(accepted)}{' in UTF-8' if 'application/json' in accepted else ''}"
+        raise PipelineError(415, "unsupported_media_type", message, "content-type")
 
 
 def _request_id(headers: Headers) -> str:

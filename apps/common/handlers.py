@@ -1,6 +1,5 @@
 """Turn every exception of a FastAPI application into the one error body."""
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -22,7 +21,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
         400: "the body is not JSON",
         408: "the body did not arrive in time",
         413: "the body is too large",
-        415: "the body is not application/json",
+        415: "the body is not of a media type that is taken",
         422: "a field is not valid; `error.field` names it",
         503: "no room now; see Retry-After",
         504: "the deadline of the request passed",
@@ -92,7 +91,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     return _answer(request, known)
 
 
-def as_event(error: BaseException, request_id: str) -> str:
-    """Return the JSON of `error` for a stream whose status line is already sent."""
+def as_event(error: BaseException, request_id: str) -> dict[str, Any]:
+    """Return the body of `error` for a stream whose status line is already sent."""
     known = translate(error) or PipelineError(500, "internal", "the pipeline failed")
-    return json.dumps(error_body(known, request_id))
+    return error_body(known, request_id)

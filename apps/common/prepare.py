@@ -16,8 +16,8 @@ from pathlib import Path
 from apps.common import onnx_bert
 from apps.common.onnx_text import Embedder
 from apps.common.paths import data_dir, models_dir
-from apps.rag import chunking, index
-from apps.rag.corpus import read_corpus
+from apps.common.retrieval import chunking, index
+from apps.common.retrieval.corpus import read_corpus
 
 MODEL = "all-minilm-l6-v2"
 _STAMP = ".prepared"

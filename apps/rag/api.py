@@ -1,27 +1,22 @@
 """Bodies of requests and answers."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
-from apps.rag.types import Change, Hit, IndexInfo
+from apps.common.http import StrictRequest
+from apps.common.retrieval.source import Source
+from apps.common.retrieval.types import Change, IndexInfo
 
 QUESTION_CHARACTERS = 2000
 DOCUMENT_CHARACTERS = 400_000
-SNIPPET_CHARACTERS = 320
 
 # Nothing but the bounds: the Normalizer cleans the rest.
 Question = Annotated[str, StringConstraints(min_length=1, max_length=QUESTION_CHARACTERS)]
 DocumentName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    timeout_s: float | None = Field(default=None, gt=0, le=3600, description="seconds until the answer is worthless")
-
-
-class SearchRequest(_Request):
+class SearchRequest(StrictRequest):
     """A question to find passages for."""
 
     question: Question
@@ -34,35 +29,11 @@ class AskRequest(SearchRequest):
     stream: bool = Field(default=False, description="answer with server-sent events")
 
 
-class DocumentRequest(_Request):
+class DocumentRequest(StrictRequest):
     """A document to add, or to put in place of the one of the same name."""
 
     document: DocumentName
     text: Annotated[str, StringConstraints(min_length=1, max_length=DOCUMENT_CHARACTERS)]
-
-
-class Source(BaseModel):
-    """A passage that an answer rests on; `[1]` in the answer is the first of them."""
-
-    document: str
-    section: str
-    lines: tuple[int, int] = Field(description="first and last line, from 1")
-    score: float
-    snippet: str
-
-    @classmethod
-    def of(cls, hit: Hit) -> "Source":
-        """Return what a caller sees of a passage."""
-        chunk = hit.chunk
-        text = " ".join(chunk.text.split())
-        snippet = text if len(text) <= SNIPPET_CHARACTERS else text[: SNIPPET_CHARACTERS - 1] + "…"
-        return cls(
-            document=chunk.document,
-            section=chunk.section,
-            lines=(chunk.first_line, chunk.last_line),
-            score=round(hit.score, 4),
-            snippet=snippet,
-        )
 
 
 class Settings(BaseModel):
@@ -97,10 +68,3 @@ class DocumentAnswer(BaseModel):
     chunks: int
     index: IndexInfo
     request_id: str
-
-
-class Health(BaseModel):
-    """The ingress is up and knows its settings."""
-
-    status: Literal["ok"] = "ok"
-    settings: Settings

@@ -1,45 +1,20 @@
 """The deployments. Each replica imports what it needs when it starts, so that every process stays small."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.types import ASGIApp
 
-from apps.common.serving import batched, deployment, late_ingress
+from apps.common.retrieval.replicas import GeneratorReplica, RerankerReplica, RetrieverReplica, VectorStoreReplica
+from apps.common.serving import IngressReplica, Replica, deployment, late_ingress
+from apps.common.settings import LimitArgs
+from apps.common.text import clean_document, clean_question
 from apps.rag.pipeline import Pipeline
-from apps.rag.settings import (
-    EmbedderArgs,
-    GeneratorArgs,
-    GeneratorSettings,
-    IngressSettings,
-    LimitArgs,
-    RerankerArgs,
-    RerankerSettings,
-    RetrieverSettings,
-    StoreArgs,
-)
+from apps.rag.settings import IngressSettings
 from apps.rag.steps import HandleSteps
-from apps.rag.text import clean_document, clean_question
-from apps.rag.types import Hit, IndexInfo, Ingested, Retrieved
-
-if TYPE_CHECKING:
-    from apps.common.onnx_text import Vectors
-    from apps.rag.index import IndexedDocument
-
-# The unit of batching: padded tokens, in blocks, so that many short questions are one batch and many passages are not.
-TOKENS_PER_BLOCK = 128
-# Passages of one document that wait for embedding at the same time; questions find their place between them.
-_INGEST_AT_ONCE = 8
 
 
-def blocks(batch: list[list[int]]) -> int:
-    """Return the size of a batch of token ids once padded: ceil(longest * count / 128)."""
-    return -(-max(map(len, batch)) * len(batch) // TOKENS_PER_BLOCK)
-
-
-class NormalizerReplica:
+class NormalizerReplica(Replica):
     """Unicode and white space of questions and documents."""
 
     async def question(self, text: str) -> str:
@@ -51,146 +26,24 @@ class NormalizerReplica:
         return await asyncio.to_thread(clean_document, text)
 
 
-class VectorStoreReplica:
-    """The only place that searches and writes passages. One replica with LanceDB; any number with PostgreSQL."""
-
-    def __init__(self, args: StoreArgs, model: Path, prepared: Path):
-        import json
-
-        from apps.common.gate import ProxyGate
-
-        ProxyGate.of_environment().wait_for_answer()
-        from apps.rag.search import SearchService, open_store
-
-        digest = json.loads((model / "model.json").read_text())["digest"]
-        self._service = SearchService(open_store(args), digest, prepared)
-
-    async def search(self, vector: "Vectors", limit: int) -> Retrieved:
-        """Return the passages nearest to `vector` ((width,) float32, length 1)."""
-        return await asyncio.to_thread(self._service.search, vector, limit)
-
-    async def has(self, name: str, digest: str) -> Ingested | None:
-        """Return the answer to an ingest that would change nothing, else None."""
-        return await asyncio.to_thread(self._service.has, name, digest)
-
-    async def ingest(self, document: "IndexedDocument") -> Ingested:
-        """Put one document in place of the one of the same name."""
-        return await asyncio.to_thread(self._service.ingest, document)
-
-    async def info(self) -> IndexInfo:
-        """Return the facts of the index."""
-        return await asyncio.to_thread(self._service.info)
-
-    def __del__(self) -> None:
-        """Close the store; Serve calls this when the replica stops."""
-        if hasattr(self, "_service"):
-            self._service.close()
-
-
-class RetrieverReplica:
-    """Embeds questions and documents, in batches over all requests of the replica, and asks the VectorStore."""
-
-    def __init__(self, args: EmbedderArgs, model: Path, store: Any):
-        from apps.common.gate import ProxyGate
-
-        gate = ProxyGate.of_environment()
-        gate.wait_for_answer()
-        from apps.common.onnx_text import Embedder
-
-        self._embedder = Embedder(model, args.threads, args.max_tokens)
-        self._store = store
-        gate.wait()
-
-    def reconfigure(self, config: dict[str, Any]) -> None:
-        """Take `RetrieverSettings`."""
-        settings = RetrieverSettings(**config)
-        batching: Any = self.embed
-        batching.set_max_batch_size(settings.batch_blocks)
-        batching.set_batch_wait_timeout_s(settings.batch_wait_ms / 1000)
-
-    @batched(size=blocks, max_size=32, wait_s=0.001)
-    async def embed(self, batch: list[list[int]]) -> "list[Vectors]":
-        """Embed token ids; the caller passes one list of ids and gets one vector."""
-        return list(await asyncio.to_thread(self._embedder.run, batch))
-
-    async def retrieve(self, question: str, limit: int) -> Retrieved:
-        """Return the passages nearest to the question."""
-        vector = await self.embed(self._embedder.tokenize([question])[0])
-        found: Retrieved = await self._store.search.remote(vector, limit)
-        return found
-
-    async def ingest(self, name: str, text: str) -> Ingested:
-        """Cut, embed and store a document; nothing is done for one that is already there."""
-        import numpy as np
-
-        from apps.rag.chunking import chunk_document, embedding_text
-        from apps.rag.corpus import Document
-        from apps.rag.index import IndexedDocument
-
-        digest = Document(name, text).digest
-        unchanged: Ingested | None = await self._store.has.remote(name, digest)
-        if unchanged is not None:
-            return unchanged
-        chunks = chunk_document(name, text)
-        ids = await asyncio.to_thread(self._embedder.tokenize, [embedding_text(chunk) for chunk in chunks])
-        vectors = []
-        for start in range(0, len(ids), _INGEST_AT_ONCE):
-            vectors += await asyncio.gather(*(self.embed(part) for part in ids[start : start + _INGEST_AT_ONCE]))
-        stored: Ingested = await self._store.ingest.remote(IndexedDocument(name, digest, chunks, np.stack(vectors)))
-        return stored
-
-
-class RerankerReplica:
-    """Orders the passages by what the question asks."""
-
-    def __init__(self, args: RerankerArgs, models: Path):
-        from apps.rag.rerank import make_reranker
-
-        self._reranker = make_reranker(args, models)
-
-    def reconfigure(self, config: dict[str, Any]) -> None:
-        """Take `RerankerSettings`."""
-        self._reranker.configure(RerankerSettings(**config))
-
-    async def rerank(self, question: str, hits: list[Hit], limit: int) -> list[Hit]:
-        """Return the best `limit` passages with their new scores."""
-        return await asyncio.to_thread(self._reranker.rerank, question, hits, limit)
-
-
-class GeneratorReplica:
-    """Makes the answer from the sources."""
-
-    def __init__(self, args: GeneratorArgs):
-        from apps.rag.generate import make_generator
-
-        self._generator = make_generator(args)
-
-    def reconfigure(self, config: dict[str, Any]) -> None:
-        """Take `GeneratorSettings`."""
-        self._generator.configure(GeneratorSettings(**config))
-
-    async def stream(self, question: str, hits: list[Hit], timeout_s: float) -> AsyncIterator[str]:
-        """Yield the answer in pieces."""
-        async for piece in self._generator.stream(question, hits, timeout_s):
-            yield piece
-
-
-class IngressReplica:
+class RagIngress(IngressReplica):
     """HTTP in front of the pipeline; without Serve's wrapping, so that it can be used with any steps."""
+
+    live = IngressSettings
 
     def __init__(self, limits: LimitArgs, normalizer: Any, retriever: Any, reranker: Any, generator: Any):
         self.limits = limits
         self.pipeline = Pipeline(HandleSteps(normalizer, retriever, reranker, generator))
 
-    def reconfigure(self, config: dict[str, Any]) -> None:
-        """Take `IngressSettings`; requests in flight keep what they read."""
-        self.pipeline.settings = IngressSettings(**config)
+    def configure(self, settings: IngressSettings) -> None:
+        """Take live settings."""
+        self.pipeline.settings = settings
 
-    def __serve_build_asgi_app__(self) -> ASGIApp:
+    def asgi(self, *, echo_request_id: bool) -> ASGIApp:
         """Return the ASGI application of this replica."""
         from apps.rag.ingress import build_asgi
 
-        return build_asgi(self.pipeline, self.limits, echo_request_id=False)
+        return build_asgi(self.pipeline, self.limits, echo_request_id)
 
 
 Normalizer = deployment(name="Normalizer")(NormalizerReplica)
@@ -198,4 +51,4 @@ VectorStore = deployment(name="VectorStore")(VectorStoreReplica)
 Retriever = deployment(name="Retriever")(RetrieverReplica)
 Reranker = deployment(name="Reranker")(RerankerReplica)
 Generator = deployment(name="Generator")(GeneratorReplica)
-Ingress = deployment(name="Ingress")(late_ingress(IngressReplica))
+Ingress = deployment(name="Ingress")(late_ingress(RagIngress))

@@ -1,14 +1,13 @@
 """The order of the steps, whatever runs them: deployments behind handles or objects of one process."""
 
-import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Protocol
 
-from apps.common.deadline import Deadline
+from apps.common.deadline import Clock, Deadline
 from apps.common.errors import PipelineError
+from apps.common.retrieval.types import Hit, IndexInfo, Ingested, Retrieved
 from apps.rag.settings import IngressSettings
-from apps.rag.types import Hit, IndexInfo, Ingested, Retrieved
 
 
 class Steps(Protocol):
@@ -32,19 +31,8 @@ class Steps(Protocol):
     async def ingest(self, name: str, text: str) -> Ingested:
         """Cut, embed and store one document."""
 
-
-@dataclass(slots=True)
-class Clock:
-    """Milliseconds that each step took."""
-
-    taken: dict[str, float] = field(default_factory=dict)
-    _last: float = field(default_factory=time.perf_counter)
-
-    def lap(self, step: str) -> None:
-        """Book the time since the last lap on `step`."""
-        now = time.perf_counter()
-        self.taken[step] = round((now - self._last) * 1000, 2)
-        self._last = now
+    async def ready(self, timeout_s: float) -> dict[str, str]:
+        """Return "ok", or what is wrong, for each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +80,13 @@ class Pipeline:
         clock.lap("generate")
         return "".join(pieces)
 
-    async def pieces(self, found: Found, deadline: Deadline) -> AsyncIterator[str]:
-        """Yield the answer as it is made; leaving the iteration stops the work.
+    def pieces(self, found: Found, deadline: Deadline) -> AsyncGenerator[str, None]:
+        """Iterate over the answer as it is made; leaving the iteration stops the work.
 
         Raises:
             TimeoutError: the deadline passed.
         """
-        stream = self._steps.generate(found.question, found.hits, deadline.remaining())
-        try:
-            while True:
-                async with deadline.scope():
-                    piece = await anext(stream, None)
-                if piece is None:
-                    return
-                yield piece
-        finally:
-            await stream.aclose()
+        return deadline.within(self._steps.generate(found.question, found.hits, deadline.remaining()))
 
     async def ingest(self, name: str, text: str, deadline: Deadline) -> Ingested:
         """Store a document.
@@ -121,3 +100,7 @@ class Pipeline:
             if not cleaned.strip():
                 raise PipelineError(422, "validation", "must contain text", "text")
             return await self._steps.ingest(name, cleaned)
+
+    async def ready(self, timeout_s: float) -> dict[str, str]:
+        """Return "ok", or what is wrong, for each part."""
+        return await self._steps.ready(timeout_s)

@@ -12,6 +12,11 @@ EVIDENCE = ROOT / ".evidence"
 TOOLS = ROOT / "scripts" / "tools"
 
 
+def app_folder(pipeline: str, root: Path = ROOT) -> Path:
+    """The folder of a pipeline's code. A package of Python has no dash: text-analysis lies in apps/text_analysis."""
+    return root / "apps" / pipeline.replace("-", "_")
+
+
 def checkout_id() -> str:
     """Six hex digits that name this checkout: two checkouts on one machine never share a cluster."""
     return hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]

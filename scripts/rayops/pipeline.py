@@ -15,7 +15,7 @@ from rayops.errors import RayopsError
 from rayops.kube.objects import Obj, dig, kind_of, name_of
 from rayops.kube.probe import Answer, probe
 from rayops.kube.wait import Timeout, eventually
-from rayops.paths import ROOT
+from rayops.paths import ROOT, app_folder
 
 if TYPE_CHECKING:
     from rayops.kube import Kube
@@ -36,10 +36,21 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Sample:
-    """A question that a pipeline's folder brings as sample.json: path, and the JSON body to post."""
+    """A question that a pipeline's folder brings as sample.json: path, and the body to post.
+
+    body: sent as JSON; a text is sent as it is, of the content type that the sample must then name.
+    """
 
     path: str
-    body: dict[str, Any]
+    body: dict[str, Any] | str
+    content_type: str = "application/json"
+
+    @property
+    def question(self) -> str:
+        """What a person reads: the first field, or the beginning of the text."""
+        text = self.body if isinstance(self.body, str) else str(next(iter(self.body.values())))
+        line = " ".join(text.split())
+        return line if len(line) <= 100 else line[:99] + "…"
 
 
 @dataclass(frozen=True)
@@ -67,10 +78,14 @@ def deploy(kube: "Kube", overlay: Path, image: str) -> Deployed:
 
 def sample_of(pipeline: str) -> Sample:
     """The sample question of a pipeline. Raises RayopsError naming the file that is missing or wrong."""
-    file = ROOT / "apps" / pipeline / "sample.json"
+    file = app_folder(pipeline, ROOT) / "sample.json"
     try:
         content = json.loads(file.read_text())
-        return Sample(path=_checked(content["path"], str), body=_checked(content["body"], dict))
+        if "content_type" in content:
+            return Sample(
+                _checked(content["path"], str), _checked(content["body"], str), _checked(content["content_type"], str)
+            )
+        return Sample(_checked(content["path"], str), _checked(content["body"], dict))
     except FileNotFoundError:
         raise RayopsError(f"{file.relative_to(ROOT)} is missing", hint=SAMPLE) from None
     except (ValueError, KeyError, TypeError) as error:
@@ -90,7 +105,7 @@ def first_answer(pipeline: str, url: str) -> FirstAnswer:
     """
     sample = sample_of(pipeline)
     answer: Answer = eventually(
-        lambda: probe(url + sample.path, sample.body, timeout_s=10),
+        lambda: probe(url + sample.path, sample.body, content_type=sample.content_type, timeout_s=10),
         lambda found: found,
         lambda found: found.ok,
         Timeout.SHORT,
@@ -102,14 +117,15 @@ def first_answer(pipeline: str, url: str) -> FirstAnswer:
 def screen(answer: FirstAnswer, url: str, dashboard: str, kubeconfig: Path | None, stop: str) -> str:
     """What a newcomer sees at the end of `up`."""
     body = answer.body if isinstance(answer.body, dict) else {"answer": answer.body}
-    lines = [f"question   {next(iter(answer.sample.body.values()))}"]
+    sample = answer.sample
+    lines = [f"question   {sample.question}"]
     if "answer" in body:
         lines.append(f"answer     {body['answer']}")
         lines += [f"source     {source_line(source)}" for source in body.get("sources", [])]
     else:
         lines.append(f"answer     {json.dumps(body)}")
-    body_to_send = shlex.quote(json.dumps(answer.sample.body))
-    call = f"curl -s {url}{answer.sample.path} -H 'content-type: application/json' -d {body_to_send}"
+    flag, to_send = ("--data-binary", sample.body) if isinstance(sample.body, str) else ("-d", json.dumps(sample.body))
+    call = f"curl -s {url}{sample.path} -H 'content-type: {sample.content_type}' {flag} {shlex.quote(to_send)}"
     lines += ["", f"URL        {url}  (its API: {url}/docs)", f"ask        {call}", f"dashboard  {dashboard}"]
     if kubeconfig is not None:
         lines.append(f"kubectl    export KUBECONFIG={kubeconfig}")

@@ -92,16 +92,20 @@ def up(pipeline: str, environment: str) -> int:
 
 
 def serve_config(pipeline: str, environment: str) -> dict[str, Any]:
-    """The Serve config that the overlay would use: its own serve.yaml, else the pipeline's."""
-    own = ROOT / "overlays" / environment / pipeline / "serve.yaml"
-    file = own if own.exists() else ROOT / "apps" / pipeline / "serve.yaml"
-    if not own.parent.parent.is_dir():
+    """The Serve config of the overlay: of the app's folder among its resources (apps/NAME, or a variant below it)."""
+    overlays = ROOT / "overlays" / environment
+    if not overlays.is_dir():
         raise RayopsError(f"no environment {environment}: overlays/{environment} is missing")
-    if not pipeline or not file.exists():
-        there = sorted(path.parent.name for path in ROOT.glob("apps/*/serve.yaml"))
-        missing = f"apps/{pipeline}/serve.yaml is missing"
+    overlay = overlays / pipeline / "kustomization.yaml"
+    if not pipeline or not overlay.exists():
+        there = sorted(path.parent.name for path in overlays.glob("*/sizing.env"))
+        missing = f"overlays/{environment}/{pipeline} is missing"
         raise RayopsError(f"no pipeline {pipeline}: {missing}", hint=f"there are: {', '.join(there)}")
-    loaded: dict[str, Any] = yaml.safe_load(file.read_text())
+    resources = yaml.safe_load(overlay.read_text()).get("resources") or []
+    files = [file for each in resources if (file := overlay.parent / each / "serve.yaml").exists()]
+    if len(files) != 1:
+        raise RayopsError(f"{overlay.relative_to(ROOT)}: no single resource with a serve.yaml, found {len(files)}")
+    loaded: dict[str, Any] = yaml.safe_load(files[0].read_text())
     return loaded
 
 

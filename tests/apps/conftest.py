@@ -1,31 +1,20 @@
 """Prepared model and index (made once, kept in .cache), and the application on a real port."""
 
-import os
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-
-# Serve's own loggers print a line per call; the tests look at answers.
-os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
-
-from ray import serve
-from ray.serve import context
-from ray.serve._private.common import DeploymentID, ReplicaID
-from ray.serve.schema import ReplicaRank
 
 from apps.common.onnx_text import Embedder
 from apps.common.prepare import prepare_index, prepare_model
+from apps.common.settings import LimitArgs
 from apps.rag.app import build_app
-from apps.rag.deployments import IngressReplica
+from apps.rag.deployments import RagIngress
 from apps.rag.ingress import build_asgi
-from apps.rag.settings import LimitArgs, RagArgs
+from apps.rag.settings import RagArgs
+from tests.apps.serving import Server, local_ingress
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
@@ -64,40 +53,9 @@ def rag_args(model: Path, small_data: Path) -> RagArgs:
     return RagArgs(models=model.parent, data=small_data, limits=LimitArgs(body_bytes=BODY_BYTES, body_timeout_s=2))
 
 
-class Server:
-    """uvicorn on a free loopback port, in a thread of this process."""
-
-    def __init__(self, app: Any):
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self._socket.listen(128)
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
-        arguments = {"sockets": [self._socket]}
-        self._thread = threading.Thread(target=self._server.run, kwargs=arguments, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(5)
-
-
 @pytest.fixture(scope="session")
-def ingress(rag_args: RagArgs) -> IngressReplica:
-    """The Ingress of the whole application in Serve's local testing mode: real handles, real copies of all arguments.
-
-    That mode has no replica context, which @serve.batch asks for its limit (Ray 2.60): here is one.
-    """
-    context._set_internal_replica_context(
-        replica_id=ReplicaID("local", DeploymentID("Retriever", "rag")),
-        servable_object=None,
-        _deployment_config=SimpleNamespace(max_ongoing_requests=64),
-        rank=ReplicaRank(rank=0, node_rank=0, local_rank=0),
-        world_size=1,
-    )
-    handle = serve.run(build_app(rag_args), _local_testing_mode=True)
-    handle._init()
-    replica: IngressReplica = handle._router._user_callable_wrapper._callable
+def ingress(rag_args: RagArgs) -> RagIngress:
+    replica: RagIngress = local_ingress(build_app(rag_args), "rag")
     return replica
 
 
@@ -116,7 +74,7 @@ def serving() -> Iterator[Callable[[Any], str]]:
 
 
 @pytest.fixture(scope="session")
-def url(ingress: IngressReplica, serving: Callable[[Any], str]) -> str:
+def url(ingress: RagIngress, serving: Callable[[Any], str]) -> str:
     return serving(build_asgi(ingress.pipeline, ingress.limits))
 
 

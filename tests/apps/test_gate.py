@@ -10,7 +10,7 @@ import ray
 
 from apps.common import gate
 from apps.common.gate import ProxyGate
-from apps.rag.deployments import RetrieverReplica, VectorStoreReplica
+from apps.common.retrieval.replicas import RetrieverReplica, VectorStoreReplica
 from apps.rag.settings import RagArgs
 
 

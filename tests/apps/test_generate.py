@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from apps.common.errors import PipelineError
-from apps.rag.generate import NOTHING_FOUND, ExtractiveGenerator, Generator, make_generator
-from apps.rag.rerank import CrossReranker, HybridReranker, make_reranker
-from apps.rag.settings import GeneratorArgs, GeneratorSettings, RerankerArgs, RerankerSettings
-from apps.rag.types import Chunk, Hit
+from apps.common.retrieval.generate import NOTHING_FOUND, ExtractiveGenerator, Generator, make_generator
+from apps.common.retrieval.rerank import CrossReranker, HybridReranker, make_reranker
+from apps.common.retrieval.settings import GeneratorArgs, GeneratorSettings, RerankerArgs, RerankerSettings
+from apps.common.retrieval.types import Chunk, Hit
 
 HITS = [
     Hit(Chunk("a.md", "Pods", 1, 2, "A pod restarts. The wombat restarts every pod at noon."), 0.9),

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from apps.common.guard import GuardLimits, RequestGuard
-from apps.rag.deployments import IngressReplica
+from apps.common.retrieval.types import Hit, IndexInfo, Ingested, Retrieved
+from apps.common.settings import LimitArgs
+from apps.rag.deployments import RagIngress
 from apps.rag.ingress import build_asgi
 from apps.rag.pipeline import Pipeline
-from apps.rag.settings import LimitArgs
-from apps.rag.types import Hit, IndexInfo, Ingested, Retrieved
 
 # As in conftest.py.
 BODY_BYTES = 50_000
@@ -49,6 +49,17 @@ def test_an_answer_names_its_sources_index_and_settings(client: httpx.Client) ->
     assert body["settings"]["revision"] == "1"
     assert set(body["timings_ms"]) == {"normalise", "retrieve", "rerank", "generate"}
     assert body["request_id"] == answer.headers["x-request-id"] == "my-id.1"
+
+
+def test_ready_means_that_every_part_answers(client: httpx.Client, slow: tuple[Any, str]) -> None:
+    assert client.get("/readyz").json() == {
+        "status": "ready",
+        "steps": dict.fromkeys(("normalizer", "retriever", "reranker", "generator"), "ok"),
+    }
+    answer = httpx.get(f"{slow[1]}/readyz")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+    assert error_of(answer)["message"] == "retriever: no answer within 2 s"
+    assert httpx.get(f"{slow[1]}/healthz").status_code == 200, "the ingress itself is up"
 
 
 def test_search_gives_the_sources_only(client: httpx.Client) -> None:
@@ -88,7 +99,7 @@ def test_a_document_is_found_after_ingest_and_the_index_changes(client: httpx.Cl
     assert many.json()["chunks"] > 12
 
 
-def test_live_settings_are_visible_at_once(client: httpx.Client, ingress: IngressReplica) -> None:
+def test_live_settings_are_visible_at_once(client: httpx.Client, ingress: RagIngress) -> None:
     old = ingress.pipeline.settings
     ingress.reconfigure({"revision": "blue", "top_k": 1})
     body = client.post("/search", json=WOMBAT).json()
@@ -102,7 +113,7 @@ def test_live_settings_are_visible_at_once(client: httpx.Client, ingress: Ingres
 def test_the_interface_describes_itself(client: httpx.Client) -> None:
     assert "swagger" in client.get("/docs").text.lower()
     described = client.get("/openapi.json").json()
-    assert set(described["paths"]) == {"/ask", "/search", "/documents", "/healthz"}
+    assert set(described["paths"]) == {"/ask", "/search", "/documents", "/healthz", "/readyz"}
     assert {"413", "415", "422", "503", "504"} <= set(described["paths"]["/ask"]["post"]["responses"])
 
 
@@ -217,6 +228,9 @@ class SlowSteps:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    async def ready(self, timeout_s: float) -> dict[str, str]:
+        return {"retriever": f"no answer within {timeout_s:g} s", "generator": "ok"}
 
     async def clean_question(self, text: str) -> str:
         return text

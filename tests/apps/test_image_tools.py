@@ -57,8 +57,10 @@ def test_the_check_answers_from_a_document(model: Path, small_data: Path, monkey
     assert model.name == MODEL
     monkeypatch.setenv("PIPELINE_MODELS", str(model.parent))
     monkeypatch.setenv("PIPELINE_DATA", str(small_data))
-    monkeypatch.setattr(check, "LAZY_MODULES", ("apps.rag.generate_openai",))
-    assert "at noon" in str(asyncio.run(check.check())["answer"])
+    monkeypatch.setattr(check, "LAZY_MODULES", ("apps.common.retrieval.generate_openai",))
+    found = asyncio.run(check.check())
+    assert "at noon" in str(found["rag"])
+    assert set(found) == {file.parent.name for file in Path(check.__file__).parents[2].glob("*/serve.yaml")}
 
 
 def test_the_bill_lists_python_and_debian_packages_once() -> None:

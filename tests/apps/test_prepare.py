@@ -12,7 +12,7 @@ from starlette.responses import Response
 from apps.common import prepare
 from apps.common.onnx_text import Embedder
 from apps.common.paths import data_dir, models_dir
-from apps.rag import corpus, index
+from apps.common.retrieval import corpus, index
 
 
 def test_this_repository_is_read_by_its_own_globs(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import yaml
 
 from apps.common.onnx_text import Embedder
 from apps.common.prepare import prepare_index
-from apps.rag.rerank import make_reranker
-from apps.rag.search import SearchService, open_store
+from apps.common.retrieval.rerank import make_reranker
+from apps.common.retrieval.search import SearchService, open_store
+from apps.common.retrieval.types import Hit
 from apps.rag.settings import IngressSettings, RagArgs
-from apps.rag.types import Hit
 
 ROOT = Path(__file__).resolve().parents[2]
 WANTED = 0.9

@@ -1,76 +1,124 @@
-"""serve.yaml is what Ray and the code understand."""
+"""Every serve.yaml is what Ray and the code understand, for the pipelines and their variants alike."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from ray.serve._private.build_app import build_app as deployments_of
 from ray.serve.schema import ServeDeploySchema
 
-from apps.rag import deployments, settings
-from apps.rag.app import build_app
+from apps.common.retrieval import replicas
+from apps.common.retrieval.settings import RetrieverSettings
+from apps.common.settings import EmbedderArgs, PipelineArgs
 
-RAG = Path(__file__).resolve().parents[2] / "apps" / "rag"
-LIVE: dict[str, type[BaseModel]] = {
-    "Ingress": settings.IngressSettings,
-    "Retriever": settings.RetrieverSettings,
-    "Reranker": settings.RerankerSettings,
-    "Generator": settings.GeneratorSettings,
-}
-NAMES = {"Ingress", "Normalizer", "Retriever", "VectorStore", "Reranker", "Generator"}
+APPS = Path(__file__).resolve().parents[2] / "apps"
+FILES = sorted(APPS.glob("*/**/serve.yaml"))
+LEAST_QUEUE = 2
 
 
-@pytest.fixture(scope="module")
-def application() -> dict[str, Any]:
-    config = yaml.safe_load((RAG / "serve.yaml").read_text())
+@pytest.fixture(params=FILES, ids=lambda file: str(file.parent.relative_to(APPS)))
+def file(request: pytest.FixtureRequest) -> Path:
+    given: Path = request.param
+    return given
+
+
+@pytest.fixture
+def application(file: Path) -> dict[str, Any]:
+    config = yaml.safe_load(file.read_text())
     ServeDeploySchema.parse_obj(config)
     applications: list[dict[str, Any]] = config["applications"]
     assert len(applications) == 1
     return applications[0]
 
 
-def test_the_arguments_are_those_of_the_builder(application: dict[str, Any]) -> None:
+@pytest.fixture
+def listed(application: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {deployment["name"]: deployment for deployment in application["deployments"]}
+
+
+@pytest.fixture
+def args(application: dict[str, Any]) -> PipelineArgs:
+    found: PipelineArgs = builder(application).__annotations__["args"](**application.get("args", {}))
+    return found
+
+
+@pytest.fixture
+def classes(application: dict[str, Any], args: PipelineArgs) -> dict[str, Any]:
+    """The replica classes of the application that the builder makes, by deployment."""
+    built = deployments_of(builder(application)(args), name=application["name"], default_runtime_env=None)
+    return {each.name: each.func_or_class for each in built.deployments}
+
+
+def builder(application: dict[str, Any]) -> Any:
     module, _, function = application["import_path"].partition(":")
-    assert (module, function) == (build_app.__module__, build_app.__name__)
-    assert build_app.__annotations__["args"] is settings.RagArgs, "Serve validates by this annotation"
-    settings.RagArgs(**application["args"])
+    return getattr(importlib.import_module(module), function)
+
+
+def least(deployment: dict[str, Any]) -> int:
+    found: int = deployment.get("autoscaling_config", {}).get("min_replicas", deployment.get("num_replicas"))
+    return found
+
+
+def test_the_arguments_are_those_of_the_builder(application: dict[str, Any], file: Path, args: PipelineArgs) -> None:
+    package = next(each.name for each in file.parents if each.parent == APPS)
+    assert application["import_path"] == f"apps.{package}.app:build_app"
+    assert application["name"] == package.replace("_", "-")
     with pytest.raises(ValidationError, match="Extra inputs"):
-        settings.RagArgs(stroe={})  # type: ignore[call-arg]
+        type(args)(stroe={})  # type: ignore[call-arg]
 
 
-def test_every_deployment_is_listed_with_settings_that_it_takes(application: dict[str, Any]) -> None:
-    listed = {deployment["name"]: deployment for deployment in application["deployments"]}
-    assert set(listed) == NAMES
-    assert {getattr(deployments, name).name for name in NAMES} == NAMES
+def test_every_deployment_is_listed_with_settings_that_it_takes(
+    listed: dict[str, dict[str, Any]], classes: dict[str, Any]
+) -> None:
+    assert set(listed) == set(classes)
     for name, deployment in listed.items():
-        assert ("user_config" in deployment) == (name in LIVE)
-        if name in LIVE:
-            LIVE[name](**deployment["user_config"])
+        live = classes[name].live
+        assert ("user_config" in deployment) == (live is not None), name
+        if live is not None:
+            live(**deployment["user_config"])
 
 
-def test_the_yaml_s_settings_are_the_code_s_defaults(application: dict[str, Any]) -> None:
-    for deployment in application["deployments"]:
+def test_the_yaml_s_settings_are_the_code_s_defaults(
+    file: Path, listed: dict[str, dict[str, Any]], classes: dict[str, Any]
+) -> None:
+    if file.parent.parent != APPS:
+        return  # a variant is one because it differs
+    for name, deployment in listed.items():
         if "user_config" in deployment:
-            assert LIVE[deployment["name"]](**deployment["user_config"]) == LIVE[deployment["name"]]()
+            assert classes[name].live(**deployment["user_config"]) == classes[name].live(), name
 
 
-def test_no_gap_and_no_silent_queue(application: dict[str, Any]) -> None:
-    listed = {deployment["name"]: deployment for deployment in application["deployments"]}
-    limits = settings.RagArgs(**application["args"]).limits
-    assert listed["Ingress"]["num_replicas"] >= 2, "one answers while the other restarts"
-    assert limits.in_flight < listed["Ingress"]["max_ongoing_requests"], "our 503 comes before Serve's"
-    assert listed["VectorStore"]["num_replicas"] == 1, "LanceDB has one writer"
-    for name in NAMES - {"Ingress"}:
-        assert listed[name]["max_queued_requests"] >= limits.in_flight * listed["Ingress"]["num_replicas"]
-    live = settings.RetrieverSettings(**listed["Retriever"]["user_config"])
-    assert live.batch_blocks <= listed["Retriever"]["max_ongoing_requests"], "else Serve warns at each start"
+def test_no_gap_and_no_silent_queue(listed: dict[str, dict[str, Any]], args: PipelineArgs) -> None:
+    ingress = listed["Ingress"]
+    assert least(ingress) >= 2, "one answers while the other restarts"
+    assert args.limits.in_flight < ingress["max_ongoing_requests"], "our 503 comes before Serve's"
+    for name, deployment in listed.items():
+        assert deployment["max_ongoing_requests"] > 0, name
+        assert deployment["graceful_shutdown_timeout_s"] > 0, name
+        assert "num_cpus" in deployment["ray_actor_options"], name
+        if name != "Ingress":
+            assert deployment["max_queued_requests"] >= args.limits.in_flight * LEAST_QUEUE, name
+
+
+def test_lancedb_has_one_writer() -> None:
+    (config,) = yaml.safe_load((APPS / "rag/serve.yaml").read_text())["applications"]
+    (store,) = (each for each in config["deployments"] if each["name"] == "VectorStore")
+    assert store["num_replicas"] == 1
+
+
+def test_a_batch_fits_what_a_replica_takes(listed: dict[str, dict[str, Any]]) -> None:
+    for deployment in listed.values():
+        blocks = deployment.get("user_config", {}).get("batch_blocks", 0)
+        assert blocks <= deployment["max_ongoing_requests"], "else Serve warns at each start"
 
 
 def test_a_batch_is_measured_in_padded_blocks() -> None:
-    assert deployments.blocks([[1] * 10]) == 1
-    assert deployments.blocks([[1] * 128]) == 1
-    assert deployments.blocks([[1] * 10, [1] * 200]) == 4
-    assert deployments.blocks([[1] * 16] * 64) == 8
-    longest = settings.EmbedderArgs.model_fields["max_tokens"].metadata
-    assert deployments.blocks([[1] * 512]) <= settings.RetrieverSettings(batch_blocks=4).batch_blocks, longest
+    assert replicas.blocks([[1] * 10]) == 1
+    assert replicas.blocks([[1] * 128]) == 1
+    assert replicas.blocks([[1] * 10, [1] * 200]) == 4
+    assert replicas.blocks([[1] * 16] * 64) == 8
+    longest = EmbedderArgs.model_fields["max_tokens"].metadata
+    assert replicas.blocks([[1] * 512]) <= RetrieverSettings(batch_blocks=4).batch_blocks, longest

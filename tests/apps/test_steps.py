@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 
+from apps.common import calls
 from apps.common.errors import PipelineError, error_body, error_headers, overloaded, printable
 from apps.common.handlers import translate
-from apps.rag import steps
 from apps.rag.steps import HandleSteps
 
 
@@ -60,7 +60,7 @@ def steps_with(**handles: Any) -> HandleSteps:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "_PAUSES_S", (0.001, 0.001))
+    monkeypatch.setattr(calls, "PAUSES_S", (0.001, 0.001))
 
 
 def test_a_call_to_a_dead_replica_goes_to_the_next() -> None:
@@ -196,3 +196,15 @@ def test_an_error_keeps_its_meaning_across_processes(copy: Callable[[PipelineErr
 
 def test_what_cannot_be_written_as_utf_8_is_replaced() -> None:
     assert printable("a\ud800b" + "x" * 900) == "a?b" + "x" * 497
+
+
+def test_readiness_asks_every_part_and_says_why_one_does_not_answer() -> None:
+    steps_ready = steps_with(
+        normalizer=Handle("ok"), retriever=Handle("wait"), reranker=Handle(overloaded(1)), generator=Handle(KeyError())
+    ).ready(0.05)
+    assert asyncio.run(steps_ready) == {
+        "normalizer": "ok",
+        "retriever": "no answer within 0.05 s",
+        "reranker": "the queue is full, try again later",
+        "generator": "KeyError",
+    }

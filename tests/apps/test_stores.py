@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from apps.common.onnx_text import Vectors
-from apps.rag.index import IndexedDocument
-from apps.rag.search import SearchService, open_store
-from apps.rag.settings import StoreArgs
-from apps.rag.stores.base import VectorStore, synchronise
-from apps.rag.types import Chunk
+from apps.common.retrieval.index import IndexedDocument
+from apps.common.retrieval.search import SearchService, open_store
+from apps.common.retrieval.settings import StoreArgs
+from apps.common.retrieval.stores.base import VectorStore, synchronise
+from apps.common.retrieval.types import Chunk
 
 WIDTH = 384
 Opener = Callable[[], VectorStore]
@@ -142,7 +142,7 @@ def test_searches_during_writes_see_a_document_old_or_new_never_neither(opener: 
 
 
 def test_old_versions_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.rag.stores.lance._WRITES_PER_CLEANING", 5)
+    monkeypatch.setattr("apps.common.retrieval.stores.lance._WRITES_PER_CLEANING", 5)
     store = open_store(StoreArgs(path=tmp_path))
     for number in range(10):
         store.write([document("a", 0, digest=str(number))], "api")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.rag.chunking import CHUNK_CHARACTERS, chunk_document, embedding_text
-from apps.rag.text import clean_document, clean_question, lexical_scores, sentences, terms
+from apps.common.retrieval.chunking import CHUNK_CHARACTERS, chunk_document, embedding_text
+from apps.common.text import clean_document, clean_question, lexical_scores, sentences, terms
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,13 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from apps.common.deadline import Deadline
+from apps.common.deadline import Clock, Deadline
 from apps.common.onnx_text import Embedder
 from apps.common.paths import data_dir, models_dir
-from apps.rag.generate import make_generator
-from apps.rag.pipeline import Clock, Pipeline
-from apps.rag.rerank import make_reranker
-from apps.rag.search import SearchService, open_store
+from apps.common.retrieval.generate import make_generator
+from apps.common.retrieval.rerank import make_reranker
+from apps.common.retrieval.search import SearchService, open_store
+from apps.rag.pipeline import Pipeline
 from apps.rag.settings import RagArgs
 from apps.rag.steps import LocalSteps
 

@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import math
 from typing import Any
 
 import pytest
@@ -52,12 +51,19 @@ def test_replicas_fit_the_groups(service: Obj) -> None:
         total = sum(asked(each, "num_cpus") * bounds(each)[index] for each in plain)
         assert total <= size * count, f"{total} CPUs asked of {count} workers of {size}"
     most_gpus = sum(asked(each, "num_gpus") * bounds(each)[1] for each in deployments)
-    assert math.ceil(most_gpus) <= gpu["maxReplicas"]
+    gpus = int(gpu["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"])
+    assert most_gpus <= gpu["maxReplicas"] * gpus
+    for each in deployments:
+        if asked(each, "num_gpus"):
+            assert asked(each, "num_gpus") <= gpus, f"{each['name']} fits no GPU worker"
+            assert asked(each, "num_cpus") <= int(gpu["rayStartParams"]["num-cpus"])
 
 
 def test_load_brings_a_second_worker(service: Obj) -> None:
     """Otherwise the autoscaler of this overlay never has anything to do."""
     cpu = service["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]
+    if cpu["maxReplicas"] == cpu["minReplicas"]:
+        return
     deployments = [each for application in serve_config(service)["applications"] for each in application["deployments"]]
     most = sum(asked(each, "num_cpus") * bounds(each)[1] for each in deployments if not asked(each, "num_gpus"))
     assert most > int(cpu["rayStartParams"]["num-cpus"]) * cpu["minReplicas"]

@@ -23,8 +23,13 @@ class Answer:
         return 200 <= self.status < 300
 
 
-def probe(url: str, payload: object = None, *, timeout_s: float = 5.0) -> Answer:
-    """GET an address, or POST a payload to it as JSON. Never raises for what the other side does; no proxy is used."""
+def probe(
+    url: str, payload: object = None, *, content_type: str = "application/json", timeout_s: float = 5.0
+) -> Answer:
+    """GET an address, or POST a payload to it: as JSON, or a text of another content type as it is.
+
+    Never raises for what the other side does; no proxy is used.
+    """
     parts = urlsplit(url)
     connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -34,7 +39,8 @@ def probe(url: str, payload: object = None, *, timeout_s: float = 5.0) -> Answer
         if payload is None:
             connection.request("GET", target)
         else:
-            connection.request("POST", target, json.dumps(payload), {"Content-Type": "application/json"})
+            body = payload if content_type != "application/json" else json.dumps(payload)
+            connection.request("POST", target, str(body).encode(), {"Content-Type": content_type})
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
     except (OSError, HTTPException) as error:

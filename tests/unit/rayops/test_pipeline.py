@@ -122,7 +122,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_sample_of_the_pipeline_is_read() -> None:
     sample = pipeline.sample_of("rag")
     assert sample.path == "/ask"
-    assert sample.body["question"].endswith("?")
+    assert isinstance(sample.body, dict)
+    assert sample.body["question"] == sample.question
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,8 @@ def test_the_sample_of_the_pipeline_is_read() -> None:
         '{"path": "/ask", "body": "x"}',
         '{"path": "/ask", "body": {}}',
         '{"path": 1, "body": {"question": "x"}}',
+        '{"path": "/ask", "body": {"question": "x"}, "content_type": "text/plain"}',
+        '{"path": "/ask", "body": "x", "content_type": 1}',
     ],
 )
 def test_a_sample_that_is_wrong_is_named_by_its_file(root: Path, content: str) -> None:
@@ -143,6 +146,23 @@ def test_a_sample_that_is_wrong_is_named_by_its_file(root: Path, content: str) -
     with pytest.raises(RayopsError, match=r"^apps/demo/sample\.json is not a sample: ") as caught:
         pipeline.sample_of("demo")
     assert "\n" not in caught.value.message
+
+
+def test_a_text_is_sent_as_it_is(root: Path, serve: Callable[[Handle], int]) -> None:
+    (root / "apps/demo/sample.json").write_text('{"path": "/read", "body": "A\\nB", "content_type": "text/plain"}')
+    seen: list[tuple[bytes, str | None]] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        length = int(request.headers["Content-Length"])
+        seen.append((request.rfile.read(length), request.headers["Content-Type"]))
+        request.send_response(200)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    answer = pipeline.first_answer("demo", f"http://127.0.0.1:{serve(handle)}")
+    assert seen == [(b"A\nB", "text/plain")]
+    assert answer.sample.question == "A B"
 
 
 def test_a_sample_that_is_missing_is_named_with_how_it_looks(root: Path) -> None:

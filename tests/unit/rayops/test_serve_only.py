@@ -141,23 +141,29 @@ def test_a_ray_that_ends_does_not_count_as_running(ray: Path) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for folder in ("apps/demo", "overlays/local/demo", "overlays/dev/demo"):
+    for folder in ("apps/demo/gpu", "overlays/local/demo", "overlays/dev/demo", "overlays/dev/bare"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "apps/demo/serve.yaml").write_text("applications: [{name: general}]\n")
-    (tmp_path / "overlays/dev/demo/serve.yaml").write_text("applications: [{name: own}]\n")
+    (tmp_path / "apps/demo/gpu/serve.yaml").write_text("applications: [{name: gpu}]\n")
+    for overlay, app in (("local/demo", "demo"), ("dev/demo", "demo/gpu"), ("dev/bare", "nowhere")):
+        text = f"resources: [../../../apps/{app}]\n"
+        (tmp_path / "overlays" / overlay / "kustomization.yaml").write_text(text)
     monkeypatch.setattr(serve_only, "ROOT", tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize(("environment", "name"), [("local", "general"), ("dev", "own")])
-def test_the_serve_config_is_the_one_of_the_overlay_else_of_the_pipeline(
-    root: Path, environment: str, name: str
-) -> None:
+@pytest.mark.parametrize(("environment", "name"), [("local", "general"), ("dev", "gpu")])
+def test_the_serve_config_is_the_one_of_the_app_that_the_overlay_names(root: Path, environment: str, name: str) -> None:
     assert serve_only.serve_config("demo", environment)["applications"][0]["name"] == name
 
 
+def test_an_overlay_without_an_app_is_an_error(root: Path) -> None:
+    with pytest.raises(RayopsError, match=r"overlays/dev/bare/kustomization\.yaml: no single resource"):
+        serve_only.serve_config("bare", "dev")
+
+
 def test_a_pipeline_that_is_not_there_is_named_with_its_file(root: Path) -> None:
-    with pytest.raises(RayopsError, match=r"no pipeline nope.*apps/nope/serve\.yaml"):
+    with pytest.raises(RayopsError, match=r"no pipeline nope.*overlays/local/nope"):
         serve_only.serve_config("nope", "local")
 
 

@@ -1,6 +1,6 @@
 """The prepared index: chunks and their vectors in two plain files that every store can read.
 
-`python -m apps.rag.index --models DIR --corpus ROOT --out DIR` makes it. Files:
+`python -m apps.common.retrieval.index --models DIR --corpus ROOT --out DIR` makes it. Files:
 `index.json` (model, digest, documents), `chunks.jsonl` (one `Chunk` a line, document by document),
 `vectors.npy` ((n, width) float32 in the same order).
 """
@@ -18,11 +18,11 @@ import numpy as np
 
 from apps.common.onnx_text import Embedder, Vectors
 from apps.common.paths import models_dir
-from apps.rag import chunking
-from apps.rag.chunking import chunk_document, embedding_text
-from apps.rag.corpus import Document, read_corpus
-from apps.rag.settings import EmbedderArgs
-from apps.rag.types import Chunk
+from apps.common.retrieval import chunking
+from apps.common.retrieval.chunking import chunk_document, embedding_text
+from apps.common.retrieval.corpus import Document, read_corpus
+from apps.common.retrieval.types import Chunk
+from apps.common.settings import EmbedderArgs
 
 CORPUS_HELP = "a repository, a folder, or a file with one URL a line"
 

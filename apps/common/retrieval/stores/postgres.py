@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from apps.common.onnx_text import Vectors
-from apps.rag.index import IndexedDocument
-from apps.rag.stores.base import Origin, StoredDocument
-from apps.rag.types import Chunk, Hit
+from apps.common.retrieval.index import IndexedDocument
+from apps.common.retrieval.stores.base import Origin, StoredDocument
+from apps.common.retrieval.types import Chunk, Hit
 
 _POOL_TIMEOUT_S = 10.0
 _SCHEMA = """

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from apps.common.onnx_text import Vectors
-from apps.rag.index import IndexedDocument, digest_of, read_index
-from apps.rag.settings import StoreArgs
-from apps.rag.stores.base import VectorStore, synchronise
-from apps.rag.types import IndexInfo, Ingested, Retrieved
+from apps.common.retrieval.index import IndexedDocument, digest_of, read_index
+from apps.common.retrieval.settings import StoreArgs
+from apps.common.retrieval.stores.base import VectorStore, synchronise
+from apps.common.retrieval.types import IndexInfo, Ingested, Retrieved
 
 
 def open_store(args: StoreArgs) -> VectorStore:
@@ -17,10 +17,10 @@ def open_store(args: StoreArgs) -> VectorStore:
         KeyError: the variable with the connection string is not set.
     """
     if args.kind == "postgres":
-        from apps.rag.stores.postgres import PostgresStore
+        from apps.common.retrieval.stores.postgres import PostgresStore
 
         return PostgresStore(os.environ[args.dsn_variable], args.table)
-    from apps.rag.stores.lance import LanceStore
+    from apps.common.retrieval.stores.lance import LanceStore
 
     return LanceStore(args.path)
 

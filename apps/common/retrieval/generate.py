@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from apps.rag.settings import GeneratorArgs, GeneratorSettings
-from apps.rag.text import lexical_scores, sentences
-from apps.rag.types import Hit
+from apps.common.retrieval.settings import GeneratorArgs, GeneratorSettings
+from apps.common.retrieval.types import Hit
+from apps.common.text import lexical_scores, sentences
 
 # A source takes part in the answer when its score is at least this share of the best one.
 _RELEVANT = 0.5
@@ -67,7 +67,7 @@ class ExtractiveGenerator:
 def make_generator(args: GeneratorArgs) -> Generator:
     """Return the generator that `args` names."""
     if args.kind == "openai":
-        from apps.rag.generate_openai import OpenAIGenerator
+        from apps.common.retrieval.generate_openai import OpenAIGenerator
 
         return OpenAIGenerator(args)
     return ExtractiveGenerator()

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from apps.common.errors import PipelineError, deadline_exceeded, overloaded
-from apps.rag.settings import GeneratorArgs, GeneratorSettings
-from apps.rag.types import Hit
+from apps.common.retrieval.settings import GeneratorArgs, GeneratorSettings
+from apps.common.retrieval.types import Hit
 
 _INSTRUCTION = (
     "Answer the question from the numbered sources only, in at most five sentences. Put the number of the source in"

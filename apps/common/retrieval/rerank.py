@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Protocol
 
-from apps.rag.settings import RerankerArgs, RerankerSettings
-from apps.rag.text import lexical_scores
-from apps.rag.types import Hit
+from apps.common.retrieval.settings import RerankerArgs, RerankerSettings
+from apps.common.retrieval.types import Hit
+from apps.common.text import lexical_scores
 
 
 class Reranker(Protocol):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from apps.rag.types import Chunk
+from apps.common.retrieval.types import Chunk
 
 # About 220 word pieces of English: below the 256 that the embedding model reads.
 CHUNK_CHARACTERS = 900

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from apps.common.onnx_text import Vectors
-from apps.rag.index import IndexedDocument
-from apps.rag.types import Hit
+from apps.common.retrieval.index import IndexedDocument
+from apps.common.retrieval.types import Hit
 
 Origin = Literal["corpus", "api"]
 

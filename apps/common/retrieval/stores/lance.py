@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from apps.common.onnx_text import Vectors
-from apps.rag.index import IndexedDocument
-from apps.rag.stores.base import Origin, StoredDocument
-from apps.rag.types import Chunk, Hit
+from apps.common.retrieval.index import IndexedDocument
+from apps.common.retrieval.stores.base import Origin, StoredDocument
+from apps.common.retrieval.types import Chunk, Hit
 
 _TABLE = "chunks"
 # Every write keeps the version before it; they are thrown away this often.

@@ -1,0 +1,1 @@
+"""Search over documents: cut, embed, store, rerank and answer, for every pipeline that cites sources."""

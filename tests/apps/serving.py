@@ -1,0 +1,52 @@
+"""Applications in Serve's local testing mode, and ASGI applications on a real port."""
+
+import os
+import socket
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import uvicorn
+
+# Serve's own loggers print a line per call; the tests look at answers.
+os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+
+from ray import serve
+from ray.serve import context
+from ray.serve._private.common import DeploymentID, ReplicaID
+from ray.serve.schema import ReplicaRank
+
+
+class Server:
+    """uvicorn on a free loopback port, in a thread of this process."""
+
+    def __init__(self, app: Any):
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen(128)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+        arguments = {"sockets": [self._socket]}
+        self._thread = threading.Thread(target=self._server.run, kwargs=arguments, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(5)
+
+
+def local_ingress(application: Any, name: str) -> Any:
+    """The ingress replica of a whole application in local testing mode: real handles, real copies of all arguments.
+
+    That mode has no replica context, which @serve.batch asks for its limit (Ray 2.60): here is one.
+    """
+    context._set_internal_replica_context(
+        replica_id=ReplicaID("local", DeploymentID("Local", name)),
+        servable_object=None,
+        _deployment_config=SimpleNamespace(max_ongoing_requests=64),
+        rank=ReplicaRank(rank=0, node_rank=0, local_rank=0),
+        world_size=1,
+    )
+    handle = serve.run(application, name=name, _local_testing_mode=True)
+    handle._init()
+    return handle._router._user_callable_wrapper._callable
