@@ -11,7 +11,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 logger = logging.getLogger("ray.serve")
 
@@ -55,6 +56,15 @@ class ProxyGate:
         if not (given.isdecimal() and 0 < int(given) < 65536):
             raise ValueError(f"{PORT_VARIABLE} must be the port of Serve's proxies (8000 with KubeRay), not {given!r}")
         return cls(lambda: any_answers(proxy_hosts(), int(given)))
+
+    @classmethod
+    @contextmanager
+    def around_loading(cls) -> Iterator[None]:
+        """Run a block that loads something heavy: after the proxies came first, and held back until the way is open."""
+        gate = cls.of_environment()
+        gate.wait_for_answer()
+        yield
+        gate.wait()
 
     def wait_for_answer(self) -> None:
         """Return when a proxy has answered; before heavy work, so that the proxies get the CPUs first."""

@@ -1,11 +1,13 @@
 """Prepared model and index (made once, kept in .cache), and the application on a real port."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from apps.common.onnx_text import Embedder
 from apps.common.prepare import prepare_index, prepare_model
@@ -14,7 +16,7 @@ from apps.rag.app import build_app
 from apps.rag.deployments import RagIngress
 from apps.rag.ingress import build_asgi
 from apps.rag.settings import RagArgs
-from tests.apps.serving import Server, local_ingress
+from tests.apps.serving import Served, Server, local_ingress
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
@@ -76,6 +78,29 @@ def serving() -> Iterator[Callable[[Any], str]]:
 @pytest.fixture(scope="session")
 def url(ingress: RagIngress, serving: Callable[[Any], str]) -> str:
     return serving(build_asgi(ingress.pipeline, ingress.limits))
+
+
+@pytest.fixture(scope="session")
+def served(model: Path, small_data: Path, serving: Callable[[Any], str]) -> Callable[..., Served]:
+    """`served("text-analysis")`: that pipeline with the arguments of its serve.yaml, once a session.
+
+    Other arguments (`served("rag", limits=...)`) are a new application each time.
+    """
+    kept: dict[str, Served] = {}
+
+    def serve_pipeline(name: str, **changed: Any) -> Served:
+        if name in kept and not changed:
+            return kept[name]
+        folder = ROOT / "apps" / name.replace("-", "_")
+        (config,) = yaml.safe_load((folder / "serve.yaml").read_text())["applications"]
+        builder = importlib.import_module(f"apps.{folder.name}.app").build_app
+        limits = LimitArgs(**{"body_timeout_s": 2, **config.get("args", {}).get("limits", {})})
+        given = {**config.get("args", {}), "models": model.parent, "data": small_data, "limits": limits, **changed}
+        ingress = local_ingress(builder(builder.__annotations__["args"](**given)), name)
+        found = Served(serving(ingress.asgi(echo_request_id=True)), ingress)
+        return found if changed else kept.setdefault(name, found)
+
+    return serve_pipeline
 
 
 @pytest.fixture

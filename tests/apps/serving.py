@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,14 @@ from ray import serve
 from ray.serve import context
 from ray.serve._private.common import DeploymentID, ReplicaID
 from ray.serve.schema import ReplicaRank
+
+
+@dataclass(frozen=True)
+class Served:
+    """A whole pipeline on a real port. ingress: its replica, the deployments behind it."""
+
+    url: str
+    ingress: Any
 
 
 class Server:

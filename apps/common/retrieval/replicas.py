@@ -76,13 +76,11 @@ class RetrieverReplica(Replica):
     def __init__(self, args: EmbedderArgs, model: Path, store: Any):
         from apps.common.gate import ProxyGate
 
-        gate = ProxyGate.of_environment()
-        gate.wait_for_answer()
-        from apps.common.onnx_text import Embedder
+        with ProxyGate.around_loading():
+            from apps.common.onnx_text import Embedder
 
-        self._embedder = Embedder(model, args.threads, args.max_tokens)
-        self._store = store
-        gate.wait()
+            self._embedder = Embedder(model, args.threads, args.max_tokens)
+            self._store = store
 
     async def ready(self) -> str:
         """Ask the VectorStore: nothing is found without it."""
