@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.common.settings import Device
+
 Vectors = NDArray[np.float32]
+
+_PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxText:
@@ -18,12 +22,14 @@ class OnnxText:
         folder: holds `model.onnx`, `tokenizer.json` and `model.json`.
         threads: intra-op threads; there is no inter-op parallelism in these graphs.
         max_tokens: longer inputs are cut here (256 is what all-MiniLM-L6-v2 was trained with).
+        device: where the graph runs.
 
     Raises:
         FileNotFoundError: the folder is not an exported model.
+        RuntimeError: `device` is cuda and this ONNX Runtime, or this machine, cannot.
     """
 
-    def __init__(self, folder: Path, threads: int = 1, max_tokens: int = 256):
+    def __init__(self, folder: Path, threads: int = 1, max_tokens: int = 256, device: Device = "cpu"):
         if not (folder / "model.onnx").is_file():
             raise FileNotFoundError(f"no exported model in {folder}; make it with python -m apps.common.prepare")
         from tokenizers import Tokenizer
@@ -32,7 +38,7 @@ class OnnxText:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(min(max_tokens, int(self.description["positions"])))
         self._tokenizer.no_padding()
-        self._session = _session(folder / "model.onnx", threads)
+        self._session = _session(folder / "model.onnx", threads, device)
         self._head = str(self.description["head"])
 
     @property
@@ -89,15 +95,24 @@ class CrossEncoder(OnnxText):
         return scores
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path, threads: int, device: Device) -> Any:
     import onnxruntime
 
+    wanted = _PROVIDERS[device]
+    present = onnxruntime.get_available_providers()
+    if wanted not in present:
+        raise RuntimeError(
+            f"device: {device} needs {wanted}, this ONNX Runtime has {', '.join(present)}; "
+            "use an image with onnxruntime-gpu (pipeline-gpu) or device: cpu"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Threads that wait must not burn the CPU of their neighbours in the same Pod.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    present = onnxruntime.get_available_providers()
-    return onnxruntime.InferenceSession(path, options, providers=[name for name in wanted if name in present])
+    session = onnxruntime.InferenceSession(path, options, providers=[wanted])
+    if wanted not in session.get_providers():
+        # ONNX Runtime falls back to the CPU with a warning when the driver or a library is missing.
+        raise RuntimeError(f"device: {device} asked for, but {wanted} did not start; does this process see a GPU?")
+    return session

@@ -1,10 +1,14 @@
 """What the arguments (`args` in serve.yaml) and live settings (`user_config`) of every pipeline have in common."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.common.guard import GuardLimits
+
+# Where an ONNX model runs. Said, never guessed: a replica that asked Ray for a GPU must not run on the CPU unseen.
+Device = Literal["cpu", "cuda"]
 
 
 class Arguments(BaseModel):
@@ -19,6 +23,7 @@ class EmbedderArgs(Arguments):
     model: str = Field(default="all-minilm-l6-v2", description="folder below the models folder")
     threads: int = Field(default=1, ge=1, le=64)
     max_tokens: int = Field(default=256, ge=8, le=512, description="longer texts are cut")
+    device: Device = Field(default="cpu", description="cuda needs onnxruntime-gpu, as in the image pipeline-gpu")
 
 
 class LimitArgs(Arguments):

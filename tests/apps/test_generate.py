@@ -66,15 +66,15 @@ def test_hybrid_weights_shift_the_order() -> None:
 
 def test_the_cross_encoder_orders_by_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Model:
-        def __init__(self, folder: Path, threads: int, max_tokens: int):
-            assert (folder, threads, max_tokens) == (tmp_path / "x", 3, 512)
+        def __init__(self, folder: Path, threads: int, max_tokens: int, device: str):
+            assert (folder, threads, max_tokens, device) == (tmp_path / "x", 3, 512, "cuda")
 
         def score(self, question: str, passages: list[str]) -> list[float]:
             assert question == "milk"
             return [float("milk" in passage) for passage in passages]
 
     monkeypatch.setattr("apps.common.onnx_text.CrossEncoder", Model)
-    reranker = make_reranker(RerankerArgs(kind="cross-encoder", model="x", threads=3), tmp_path)
+    reranker = make_reranker(RerankerArgs(kind="cross-encoder", model="x", threads=3, device="cuda"), tmp_path)
     assert isinstance(reranker, CrossReranker)
     reranker.configure(RerankerSettings())
     assert [hit.chunk.document for hit in reranker.rerank("milk", HITS, 1)] == ["c.md"]

@@ -135,6 +135,22 @@ def test_a_folder_without_a_model_says_what_to_do(tmp_path: Path) -> None:
         OnnxText(tmp_path)
 
 
+def test_cuda_is_refused_where_there_is_none(source: Path, tmp_path: Path) -> None:
+    folder = onnx_bert.export(source, tmp_path / "out")
+    with pytest.raises(RuntimeError, match=r"device: cuda needs CUDAExecutionProvider.*device: cpu"):
+        OnnxText(folder, device="cuda")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_runtime_that_falls_back_to_the_cpu_is_refused(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = onnx_bert.export(source, tmp_path / "out")
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(RuntimeError, match="CUDAExecutionProvider did not start"):
+        OnnxText(folder, device="cuda")
+
+
 def test_equal_weights_make_equal_files(source: Path, tmp_path: Path) -> None:
     first, second = onnx_bert.export(source, tmp_path / "a"), onnx_bert.export(source, tmp_path / "b")
     assert (first / "model.json").read_text() == (second / "model.json").read_text()

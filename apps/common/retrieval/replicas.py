@@ -79,7 +79,7 @@ class RetrieverReplica(Replica):
         with ProxyGate.around_loading():
             from apps.common.onnx_text import Embedder
 
-            self._embedder = Embedder(model, args.threads, args.max_tokens)
+            self._embedder = Embedder(model, args.threads, args.max_tokens, args.device)
             self._store = store
 
     async def ready(self) -> str:

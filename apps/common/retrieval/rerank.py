@@ -5,6 +5,7 @@ from typing import Protocol
 
 from apps.common.retrieval.settings import RerankerArgs, RerankerSettings
 from apps.common.retrieval.types import Hit
+from apps.common.settings import Device
 from apps.common.text import lexical_scores
 
 
@@ -40,12 +41,12 @@ class HybridReranker:
 
 
 class CrossReranker:
-    """A cross-encoder; on a GPU when ONNX Runtime finds one."""
+    """A cross-encoder, on the device that the arguments name."""
 
-    def __init__(self, folder: Path, threads: int):
+    def __init__(self, folder: Path, threads: int, device: Device):
         from apps.common.onnx_text import CrossEncoder
 
-        self._model = CrossEncoder(folder, threads, max_tokens=512)
+        self._model = CrossEncoder(folder, threads, max_tokens=512, device=device)
 
     def configure(self, settings: RerankerSettings) -> None:
         """Ignore the weights: they belong to the hybrid score."""
@@ -66,4 +67,6 @@ def _passage(hit: Hit) -> str:
 
 def make_reranker(args: RerankerArgs, models: Path) -> Reranker:
     """Return the reranker that `args` names."""
-    return CrossReranker(models / args.model, args.threads) if args.kind == "cross-encoder" else HybridReranker()
+    if args.kind == "hybrid":
+        return HybridReranker()
+    return CrossReranker(models / args.model, args.threads, args.device)

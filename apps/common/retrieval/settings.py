@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from apps.common.settings import Arguments
+from apps.common.settings import Arguments, Device
 
 
 class StoreArgs(Arguments):
@@ -27,6 +27,7 @@ class RerankerArgs(Arguments):
     kind: Literal["hybrid", "cross-encoder"] = "hybrid"
     model: str = Field(default="cross-encoder", description="cross-encoder: folder below the models folder")
     threads: int = Field(default=1, ge=1, le=64)
+    device: Device = Field(default="cpu", description="cross-encoder: where it runs")
 
 
 class GeneratorArgs(Arguments):
