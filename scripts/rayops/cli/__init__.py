@@ -10,6 +10,7 @@ from rayops.errors import RayopsError
 COMMANDS = {
     "up": "from a bare machine to an answer: cluster, operator, pipeline",
     "down": "delete the cluster of this checkout, or stop the local Ray of --serve-only",
+    "matrix": "pipelines, deployments, resources and images as the overlays render them",
     "status": "what runs, how healthy it is, and where it answers",
 }
 
