@@ -18,7 +18,7 @@ from apps.common.serving import Replica, batched
 from apps.common.settings import EmbedderArgs
 
 if TYPE_CHECKING:
-    from apps.common.onnx_text import Vectors
+    from apps.common.onnx_text import Embedder, Vectors
     from apps.common.retrieval.index import IndexedDocument
 
 # The unit of batching: padded tokens, in blocks, so that many short questions are one batch and many passages are not.
@@ -68,10 +68,26 @@ class VectorStoreReplica(Replica):
             self._service.close()
 
 
-class RetrieverReplica(Replica):
-    """Embeds questions and documents, in batches over all requests of the replica, and asks the VectorStore."""
+class EmbeddingReplica(Replica):
+    """Embeds texts in batches over all requests of the replica; a subclass sets `_embedder`."""
 
     live = RetrieverSettings
+    _embedder: "Embedder"
+
+    def configure(self, settings: RetrieverSettings) -> None:
+        """Take live settings."""
+        batching: Any = self.embed
+        batching.set_max_batch_size(settings.batch_blocks)
+        batching.set_batch_wait_timeout_s(settings.batch_wait_ms / 1000)
+
+    @batched(size=blocks, max_size=32, wait_s=0.001)
+    async def embed(self, batch: list[list[int]]) -> "list[Vectors]":
+        """Embed token ids; the caller passes one list of ids and gets one vector."""
+        return list(await asyncio.to_thread(self._embedder.run, batch))
+
+
+class RetrieverReplica(EmbeddingReplica):
+    """Embeds questions and documents, in batches over all requests of the replica, and asks the VectorStore."""
 
     def __init__(self, args: EmbedderArgs, model: Path, store: Any):
         from apps.common.gate import ProxyGate
@@ -85,17 +101,6 @@ class RetrieverReplica(Replica):
     async def ready(self) -> str:
         """Ask the VectorStore: nothing is found without it."""
         return str(await self._store.ready.remote())
-
-    def configure(self, settings: RetrieverSettings) -> None:
-        """Take live settings."""
-        batching: Any = self.embed
-        batching.set_max_batch_size(settings.batch_blocks)
-        batching.set_batch_wait_timeout_s(settings.batch_wait_ms / 1000)
-
-    @batched(size=blocks, max_size=32, wait_s=0.001)
-    async def embed(self, batch: list[list[int]]) -> "list[Vectors]":
-        """Embed token ids; the caller passes one list of ids and gets one vector."""
-        return list(await asyncio.to_thread(self._embedder.run, batch))
 
     async def retrieve(self, question: str, limit: int) -> Retrieved:
         """Return the passages nearest to the question."""
