@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,9 @@ from ray import serve
 from ray.serve import context
 from ray.serve._private.common import DeploymentID, ReplicaID
 from ray.serve.schema import ReplicaRank
+
+APPS = Path(__file__).resolve().parents[2] / "apps"
+PIPELINES = sorted(file.parent.name.replace("_", "-") for file in APPS.glob("*/serve.yaml"))
 
 
 @dataclass(frozen=True)

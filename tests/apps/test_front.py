@@ -1,16 +1,12 @@
 """What every ingress of every pipeline has, asked of each."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.apps.serving import Served
-
-APPS = Path(__file__).resolve().parents[2] / "apps"
-PIPELINES = sorted(file.parent.name.replace("_", "-") for file in APPS.glob("*/serve.yaml"))
+from tests.apps.serving import PIPELINES, Served
 
 
 @pytest.fixture(params=PIPELINES)

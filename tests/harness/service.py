@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rayops.kube import Answer, Health, Kube, Obj, Timeout, equals, eventually, look, probe, wait_healthy
+from rayops.kube import Answer, Health, Kube, Obj, Timeout, eventually, look, probe, wait_healthy
 from rayops.kube.objects import name_of
+from rayops.pipeline import first_answer
 from rayops.render import node_ports, one, render, set_namespace, set_node_port
 from tests.harness import getters, selectors
 from tests.harness.cluster import Cluster
@@ -70,10 +71,9 @@ class ServiceUnderTest:
         return look(self.kube, self.namespace, self.name)
 
     def wait_healthy(self, timeout: Timeout = Timeout.LONG) -> Health:
-        """Wait until the rule says Healthy and the data path answers."""
+        """Wait until the rule says Healthy and the data path answers the pipeline's sample."""
         found = wait_healthy(self.kube, self.namespace, self.name, timeout=timeout)
-        what = f"{self.namespace}/{self.name} answers a question"
-        eventually(lambda: self.ask(QUESTIONS[0]), lambda answer: answer.ok, equals(True), Timeout.SHORT, what)
+        first_answer(self.name, self.url)
         return found
 
     def wait_single_cluster(self, timeout: Timeout = Timeout.LONG) -> str:

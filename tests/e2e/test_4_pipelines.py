@@ -1,0 +1,96 @@
+"""Every pipeline on one node, one after the other: healthy, right, unmoved by bad input. RAG has test_2 and test_3."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+import pytest
+
+from rayops.kube import Kube, dig
+from rayops.kube.objects import POD, kind_of, name_of
+from rayops.paths import ROOT
+from rayops.pipeline import first_answer
+from rayops.render import name_of as title
+from tests.apps.hostile import JSON, Operation, check, operations
+from tests.harness import Cluster, ServiceUnderTest, differences
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
+LOCAL = ROOT / "overlays" / "local"
+# What the answer to sample.json must say.
+EXPECTED: dict[str, Callable[[Any], bool]] = {
+    "hello": lambda body: body["language"] == "en",
+    "text-analysis": lambda body: body["complete"] and body["sentiment"] and body["summary"],
+    "support-assistant": lambda body: body["sources"][0]["document"].startswith("base/observability/runbooks/"),
+    "document-intelligence": lambda body: body["kind"]["label"] == "invoice",
+    "embeddings": lambda body: len(body["data"][0]["embedding"]) == 384,
+}
+
+
+@pytest.fixture(scope="module", params=sorted(EXPECTED))
+def service(
+    request: pytest.FixtureRequest,
+    cluster: Cluster,
+    kube: Kube,
+    new_namespace: Callable[[str], AbstractContextManager[str]],
+) -> Iterator[ServiceUnderTest]:
+    with new_namespace(request.param) as namespace:
+        yield ServiceUnderTest.deploy(cluster, kube, namespace, LOCAL / request.param)
+
+
+def test_it_is_healthy_ready_and_answers_right(
+    service: ServiceUnderTest, kube: Kube, record: Callable[..., None]
+) -> None:
+    answer = first_answer(service.name, service.url)
+    assert EXPECTED[service.name](answer.body), answer.body
+    started = time.monotonic()
+    ready = httpx.get(f"{service.url}/readyz", timeout=10)
+    assert ready.status_code == 200, ready.text
+    record(answer_ms=round(answer.milliseconds, 1), readyz_ms=round((time.monotonic() - started) * 1000, 1))
+    wrong = {}
+    for wanted in service.objects:
+        live = kube.get(kind_of(wanted), wanted["metadata"]["name"], wanted["metadata"].get("namespace"))
+        if lines := differences(wanted, live):
+            wrong[title(wanted)] = lines
+    assert not wrong
+
+
+def test_none_is_left_out() -> None:
+    there = {file.parent.name.replace("_", "-") for file in (ROOT / "apps").glob("*/serve.yaml")}
+    assert there == {*EXPECTED, "rag"}
+
+
+def test_bad_input_is_refused_and_restarts_nothing(service: ServiceUnderTest, kube: Kube) -> None:
+    described = operations(httpx.get(f"{service.url}/openapi.json").json())
+    assert described
+    before = replicas(service)
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        for operation in described:
+            send(client, operation)
+    after = replicas(service)
+    assert before
+    assert before.items() <= after.items(), "a replica went away"
+    for pod in kube.list(POD, service.namespace):
+        for status in dig(pod, "status", "containerStatuses") or []:
+            assert status["restartCount"] == 0, name_of(pod)
+    assert EXPECTED[service.name](first_answer(service.name, service.url).body)
+
+
+def send(client: httpx.Client, operation: Operation) -> None:
+    for media_type, body in operation.nasty():
+        check(client.post(operation.path, content=body, headers={"content-type": media_type}))
+    for value in ("", "-1", "nan", "1e400", "x"):
+        media_type = operation.media_types[0]
+        headers = {"content-type": media_type, "x-request-timeout-ms": value}
+        check(client.post(operation.path, content=b"{}" if media_type == JSON else b"x", headers=headers))
+
+
+def replicas(service: ServiceUnderTest) -> dict[str, int]:
+    """Process by replica, as Serve sees them."""
+    return {
+        replica["replica_id"]: replica["pid"]
+        for application in service.serve_status()()["applications"].values()
+        for deployment in application["deployments"].values()
+        for replica in deployment["replicas"]
+    }
