@@ -1,14 +1,25 @@
-"""Text in: normalisation, words, sentences, and the lexical score of passages."""
+"""Text in: normalisation, counts, words, sentences, and the lexical score of passages."""
 
 import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9`*\"(])")
 _MARKUP = re.compile(r"^\s*(?:[-*+]|\d+[.)]|>|#{1,6})\s+")
+_COUNTED_WORD = re.compile(r"\w+(?:['’-]\w+)*")  # noqa: RUF001
+_BLANK_LINES = re.compile(r"\n[ \t]*\n")
+# The end of a sentence in a paragraph of single spaces: its mark, quotes and brackets that close, a space; after a mark
+# of Chinese and Japanese none. It begins where a run of marks does and gives nothing back, so it takes linear time.
+_MARKS, _WIDE_MARKS = ".!?…", "。！？"  # noqa: RUF001
+_PLAIN_END = re.compile(
+    rf"(?<![{_MARKS}])[{_MARKS}]++[\"'”’»)\]]*+ |(?<![{_WIDE_MARKS}])[{_WIDE_MARKS}]++[」』”’)]*+ ?"  # noqa: RUF001
+)
+_ABBREVIATIONS = frozenset("mr mrs ms dr prof st sr jr vs fig inc ltd co corp approx e.g i.e cf al".split())
+_LONGEST_ABBREVIATION = 8
 _STOP = frozenset(
     [
         *("a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "does", "for", "from", "had", "has"),
@@ -101,3 +112,48 @@ def sentences(passage: str) -> list[str]:
             paragraphs[-1].append(line)
     joined = (" ".join(" ".join(lines).split()) for lines in paragraphs)
     return [part for paragraph in joined for part in _SENTENCE_END.split(paragraph) if part]
+
+
+def plain_sentences(text: str) -> list[str]:
+    """Return the sentences of plain text, white space collapsed. A blank line ends a sentence, a line end does not.
+
+    A full stop ends none after an abbreviation, after an initial ("J. Doe") and before a small letter.
+    """
+    paragraphs = (" ".join(paragraph.split()) for paragraph in _BLANK_LINES.split(text))
+    return [sentence for paragraph in paragraphs for sentence in _split(paragraph)]
+
+
+def _split(paragraph: str) -> Iterator[str]:
+    start = 0
+    for end in _PLAIN_END.finditer(paragraph):
+        # One full stop and its space: more marks, or closing quotes, end a sentence whatever stands before them.
+        stop = end[0] == ". "
+        word = (
+            paragraph[max(start, end.start() - _LONGEST_ABBREVIATION) : end.start()].rpartition(" ")[2].lstrip("(\"'“")
+        )
+        if paragraph[end.end() : end.end() + 1].islower() or (stop and _abbreviated(word)):
+            continue
+        yield paragraph[start : end.end()].rstrip()
+        start = end.end()
+    if start < len(paragraph):
+        yield paragraph[start:]
+
+
+def _abbreviated(word: str) -> bool:
+    return word.lower() in _ABBREVIATIONS or (len(word) == 1 and word.isupper() and word != "I")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The size of a text. characters: code points. words: runs of letters and digits, so don't and e-mail are one."""
+
+    characters: int
+    words: int
+    sentences: int
+    lines: int
+
+    @classmethod
+    def of(cls, text: str, sentences: int) -> "Counts":
+        """Count `text`, of whose sentences the number is known."""
+        lines = text.removesuffix("\n").count("\n") + 1 if text else 0
+        return cls(len(text), sum(1 for _ in _COUNTED_WORD.finditer(text)), sentences, lines)

@@ -1,11 +1,21 @@
-"""Normalisation, words, sentences, passages."""
+"""Normalisation, counts, words, sentences, passages."""
+
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.common.retrieval.chunking import CHUNK_CHARACTERS, chunk_document, embedding_text
-from apps.common.text import clean_document, clean_question, lexical_scores, sentences, terms
+from apps.common.text import (
+    Counts,
+    clean_document,
+    clean_question,
+    lexical_scores,
+    plain_sentences,
+    sentences,
+    terms,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +89,53 @@ def test_no_text_is_lost_and_no_passage_is_too_long(lines: list[str]) -> None:
         assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(text.split())
     for chunk in chunks:
         assert 1 <= chunk.first_line <= chunk.last_line <= len(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two! Three?", ["One.", "Two!", "Three?"]),
+        ("Über allem.\nÄpfel\nfallen. Ende", ["Über allem.", "Äpfel fallen.", "Ende"]),
+        ("A heading\n \nA line. ", ["A heading", "A line."]),
+        ('"Go!" He went. (So did I.) Then "we" left.', ['"Go!"', "He went.", "(So did I.)", 'Then "we" left.']),
+        ("Dr. Doe met J. R. Roe (Mr. X) at approx. 5. So did I. Then e.g. Moe.", None),
+        ("It costs 3.50 euros... or more. 4 is enough.", ["It costs 3.50 euros... or more.", "4 is enough."]),
+        ("今日は晴れ。「明日も！」雨。", ["今日は晴れ。", "「明日も！」", "雨。"]),  # noqa: RUF001
+        ("", []),
+        (" \n\n\t ", []),
+        ("?!", ["?!"]),
+        ("Again? No. It broke.", ["Again?", "No.", "It broke."]),
+    ],
+)
+def test_plain_text_is_cut_into_sentences(text: str, expected: list[str] | None) -> None:
+    if expected is None:
+        expected = ["Dr. Doe met J. R. Roe (Mr. X) at approx. 5.", "So did I.", "Then e.g. Moe."]
+    assert plain_sentences(text) == expected
+
+
+@given(st.text(alphabet="aB.!?…。 \n\"')"))
+def test_no_character_is_lost_between_sentences(text: str) -> None:
+    found = plain_sentences(text)
+    assert "".join("".join(found).split()) == "".join(text.split())
+    assert all(found)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("piece", [".", "a. ", "Dr. ", '."', "\n", "。", "! "])
+def test_hostile_text_takes_linear_time(piece: str) -> None:
+    started = time.process_time()
+    plain_sentences(piece * (100_000 // len(piece)))
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Counts(0, 0, 0, 0)),
+        ("One.\nTwo don't, e-mails\n", Counts(24, 4, 2, 2)),
+        ("\n", Counts(1, 0, 0, 1)),
+        ("— 42 …", Counts(6, 1, 1, 1)),
+    ],
+)
+def test_a_text_is_counted(text: str, expected: Counts) -> None:
+    assert Counts.of(text, len(plain_sentences(text))) == expected
