@@ -30,6 +30,29 @@ def post(pipeline: Served, path: str, content: bytes, media_type: str) -> httpx.
     return httpx.post(pipeline.url + path, content=content, headers={"content-type": media_type}, timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("status", "body"), [(500, '{"error": {"type": "x", "message": "", "field": null, "request_id": ""}}'), (404, "[]")]
+)
+def test_a_wrong_answer_is_noticed(status: int, body: str) -> None:
+    request = httpx.Request("POST", "http://127.0.0.1/x", content=b"{}")
+    with pytest.raises((AssertionError, TypeError)):
+        check(httpx.Response(status, text=body, headers={"x-request-id": "1"}, request=request))
+
+
+def test_every_field_of_every_depth_is_tried() -> None:
+    inner = {"properties": {"b": {"type": "array", "items": {"properties": {"c": {}}}}}}
+    media = {
+        "application/json": {"schema": {"allOf": [{"$ref": "#/components/schemas/Inner"}], "properties": {"a": {}}}}
+    }
+    described = {
+        "paths": {"/x": {"post": {"requestBody": {"content": media}}, "get": {}}},
+        "components": {"schemas": {"Inner": inner}},
+    }
+    (operation,) = operations(described)
+    assert (operation.path, operation.fields) == ("/x", ("a", "b", "c"))
+    assert {body for _, body in operation.nasty()} >= {b"null", b'{"c": null}', b'{"a": -1}'}
+
+
 def test_values_that_have_broken_others(pipeline: Served, found: list[Operation]) -> None:
     for operation in found:
         for media_type, body in operation.nasty():
