@@ -26,10 +26,11 @@ class OpenAIGenerator:
             refusal.
     """
 
-    def __init__(self, args: GeneratorArgs):
+    def __init__(self, args: GeneratorArgs, instruction: str = _INSTRUCTION):
         from openai import AsyncOpenAI
 
         self._args = args
+        self._instruction = instruction
         key = os.environ.get(args.api_key_variable, "none")
         self._client: Any = AsyncOpenAI(base_url=args.base_url, api_key=key, max_retries=args.max_retries)
 
@@ -43,7 +44,7 @@ class OpenAIGenerator:
         try:
             answer = await self._client.chat.completions.create(
                 model=self._args.model,
-                messages=_messages(question, hits),
+                messages=_messages(self._instruction, question, hits),
                 max_tokens=self._args.max_tokens,
                 temperature=0,
                 stream=True,
@@ -62,11 +63,11 @@ class OpenAIGenerator:
             raise PipelineError(502, "generator", message) from error
 
 
-def _messages(question: str, hits: list[Hit]) -> list[dict[str, str]]:
+def _messages(instruction: str, question: str, hits: list[Hit]) -> list[dict[str, str]]:
     sources = "\n\n".join(
         f"[{number}] {hit.chunk.document}, {hit.chunk.section}\n{hit.chunk.text}" for number, hit in enumerate(hits, 1)
     )
     return [
-        {"role": "system", "content": _INSTRUCTION},
+        {"role": "system", "content": instruction},
         {"role": "user", "content": f"Sources:\n\n{sources}\n\nQuestion: {question}"},
     ]
