@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rayops import proc
 from rayops.errors import RayopsError
 from rayops.kube.objects import gist
 from rayops.kube.probe import probe
 from rayops.kube.wait import Timeout, eventually
 from rayops.paths import CACHE, ROOT, content_hash
+from rayops.render.app import app_serve_file, read_serve_file
 
 STATE = CACHE / "serve-only.json"
 TIMINGS = CACHE / "serve-only-timings.json"
@@ -93,20 +92,7 @@ def up(pipeline: str, environment: str) -> int:
 
 def serve_config(pipeline: str, environment: str) -> dict[str, Any]:
     """The Serve config of the overlay: of the app's folder among its resources (apps/NAME, or a variant below it)."""
-    overlays = ROOT / "overlays" / environment
-    if not overlays.is_dir():
-        raise RayopsError(f"no environment {environment}: overlays/{environment} is missing")
-    overlay = overlays / pipeline / "kustomization.yaml"
-    if not pipeline or not overlay.exists():
-        there = sorted(path.parent.name for path in overlays.glob("*/sizing.env"))
-        missing = f"overlays/{environment}/{pipeline} is missing"
-        raise RayopsError(f"no pipeline {pipeline}: {missing}", hint=f"there are: {', '.join(there)}")
-    resources = yaml.safe_load(overlay.read_text()).get("resources") or []
-    files = [file for each in resources if (file := overlay.parent / each / "serve.yaml").exists()]
-    if len(files) != 1:
-        raise RayopsError(f"{overlay.relative_to(ROOT)}: no single resource with a serve.yaml, found {len(files)}")
-    loaded: dict[str, Any] = yaml.safe_load(files[0].read_text())
-    return loaded
+    return read_serve_file(app_serve_file(pipeline, environment, ROOT))
 
 
 def status() -> str:

@@ -5,6 +5,7 @@ objects = set_image(objects, "local/pipeline", "local/pipeline:4f1c09")
 service = one(objects, "RayService")
 """
 
+from rayops.render.app import app_serve_file, read_serve_file, read_sizing
 from rayops.render.kustomize import find_kustomize, render
 from rayops.render.objects import Obj, containers, images, name_of, node_ports, of_kind, one, pod_specs
 from rayops.render.operator_chart import operator_crds, package_operator_chart
@@ -13,6 +14,7 @@ from rayops.render.transforms import set_image, set_namespace, set_node_port
 
 __all__ = [
     "Obj",
+    "app_serve_file",
     "containers",
     "find_kustomize",
     "images",
@@ -23,6 +25,8 @@ __all__ = [
     "operator_crds",
     "package_operator_chart",
     "pod_specs",
+    "read_serve_file",
+    "read_sizing",
     "render",
     "serve_config",
     "set_image",
