@@ -1,8 +1,8 @@
 """Make what a pipeline needs at run time, in one way for the image build, the tests and a local Ray.
 
 `python -m apps.common.prepare --models DIR --data DIR --corpus ROOT` exports all-MiniLM-L6-v2 to
-`DIR/all-minilm-l6-v2` and indexes the corpus to `DIR/index`. What is already there for the same input is kept;
-what is made appears whole or not at all.
+`DIR/all-minilm-l6-v2`, the same with 8-bit weights to `DIR/all-minilm-l6-v2-int8`, and indexes the corpus to
+`DIR/index`. What is already there for the same input is kept; what is made appears whole or not at all.
 """
 
 import argparse
@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from apps.common import onnx_bert
+from apps.common import onnx_bert, onnx_int8
 from apps.common.onnx_text import Embedder
 from apps.common.paths import data_dir, models_dir
 from apps.common.retrieval import chunking, index
 from apps.common.retrieval.corpus import read_corpus
 
 MODEL = "all-minilm-l6-v2"
+INT8_MODEL = f"{MODEL}-int8"
 _STAMP = ".prepared"
 
 
@@ -28,6 +29,13 @@ def prepare_model(models: Path) -> Path:
     source = onnx_bert.minilm_source()
     key = _key([Path(onnx_bert.__file__), source / "model.safetensors", source / "tokenizer.json"])
     return _make_once(models / MODEL, key, lambda out: onnx_bert.export(source, out))
+
+
+def prepare_int8(models: Path) -> Path:
+    """Quantise the embedding model below `models` unless it is done; return the folder of the result."""
+    source = models / MODEL
+    key = _key([Path(onnx_int8.__file__), source / "model.onnx", source / "tokenizer.json"])
+    return _make_once(models / INT8_MODEL, key, lambda out: onnx_int8.quantise(source, out))
 
 
 def prepare_index(models: Path, data: Path, corpus: Path) -> Path:
@@ -81,6 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     models, data = models_dir(given.models), data_dir(given.data)
     print(prepare_model(models))
+    print(prepare_int8(models))
     print(prepare_index(models, data, given.corpus))
 
 

@@ -26,10 +26,15 @@ def late_ingress(cls: type) -> type:
 
 
 def batched(
-    *, size: Callable[[list[Item]], int], max_size: int, wait_s: float
+    *, size: Callable[[list[Item]], int], max_size: int, wait_s: float, in_flight: int = 1
 ) -> Callable[[BatchMethod[Owner, Item, Result]], ItemMethod[Owner, Item, Result]]:
-    """Return a decorator that gathers calls until `size` of them reaches `max_size` or `wait_s` seconds have passed."""
-    decorator = serve.batch(max_batch_size=max_size, batch_wait_timeout_s=wait_s, batch_size_fn=size)
+    """Return a decorator that gathers calls until `size` of them reaches `max_size` or `wait_s` seconds have passed.
+
+    At most `in_flight` batches run at the same time; the next one is gathered meanwhile.
+    """
+    decorator = serve.batch(
+        max_batch_size=max_size, batch_wait_timeout_s=wait_s, max_concurrent_batches=in_flight, batch_size_fn=size
+    )
     return cast("Callable[[BatchMethod[Owner, Item, Result]], ItemMethod[Owner, Item, Result]]", decorator)
 
 

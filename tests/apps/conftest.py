@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from apps.common.onnx_text import Embedder
-from apps.common.prepare import prepare_index, prepare_model
+from apps.common.prepare import prepare_index, prepare_int8, prepare_model
 from apps.common.settings import LimitArgs
 from apps.rag.app import build_app
 from apps.rag.deployments import RagIngress
@@ -31,8 +31,10 @@ CORPUS = {
 
 @pytest.fixture(scope="session")
 def model() -> Path:
-    """Folder of the exported embedding model."""
-    return prepare_model(CACHE / "models")
+    """Folder of the exported embedding model; the quantised one lies beside it."""
+    exported = prepare_model(CACHE / "models")
+    prepare_int8(exported.parent)
+    return exported
 
 
 @pytest.fixture(scope="session")
