@@ -1,0 +1,1 @@
+"""Named entities: rules for what has a form, an encoder for what has a meaning."""
