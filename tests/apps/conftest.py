@@ -16,7 +16,7 @@ from apps.rag.app import build_app
 from apps.rag.deployments import RagIngress
 from apps.rag.ingress import build_asgi
 from apps.rag.settings import RagArgs
-from tests.apps.serving import Served, Server, local_ingress
+from tests.apps.serving import FOR_SMALL_DATA, Served, Server, local_ingress
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
@@ -97,7 +97,8 @@ def served(model: Path, small_data: Path, serving: Callable[[Any], str]) -> Call
         (config,) = yaml.safe_load((folder / "serve.yaml").read_text())["applications"]
         builder = importlib.import_module(f"apps.{folder.name}.app").build_app
         limits = LimitArgs(**{"body_timeout_s": 2, **config.get("args", {}).get("limits", {})})
-        given = {**config.get("args", {}), "models": model.parent, "data": small_data, "limits": limits, **changed}
+        args = {**config.get("args", {}), **FOR_SMALL_DATA.get(name, {})}
+        given = {**args, "models": model.parent, "data": small_data, "limits": limits, **changed}
         ingress = local_ingress(builder(builder.__annotations__["args"](**given)), name)
         found = Served(serving(ingress.asgi(echo_request_id=True)), ingress)
         return found if changed else kept.setdefault(name, found)
