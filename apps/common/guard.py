@@ -53,7 +53,7 @@ class RequestGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope))
+        request_id = request_id_of(Headers(scope=scope).get(REQUEST_ID_HEADER, ""))
         scope.setdefault("state", {})["request_id"] = request_id
         tagged = _with_request_id(send, request_id) if self.echo_request_id else send
         if scope["method"] not in {"POST", "PUT", "PATCH"}:
@@ -113,8 +113,8 @@ def _check_content_type(headers: Headers, accepted: tuple[str, ...]) -> None:
         raise PipelineError(415, "unsupported_media_type", message, "content-type")
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get(REQUEST_ID_HEADER, "")
+def request_id_of(given: str) -> str:
+    """Return the id that a caller gave, or a new one when it is none."""
     return given if _VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from apps.common.http import StrictRequest
+from apps.embeddings.zero_shot import Label
 
 # OpenAI's own bounds: items of a request, and about 8192 tokens of text.
 MOST_INPUTS = 2048
@@ -165,3 +166,9 @@ class ClassifyAnswer(BaseModel):
     results: list[list[ScoreOut]]
     model: str
     request_id: str
+
+
+def ranked(labels: list[Label], row: list[float]) -> list[ScoreOut]:
+    """Return the labels with their probabilities, likeliest first."""
+    pairs = sorted(zip(labels, row, strict=True), key=lambda pair: -pair[1])
+    return [ScoreOut(label=label.name, probability=round(value, 6)) for label, value in pairs]

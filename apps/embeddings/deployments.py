@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from apps.common.calls import call
 from apps.common.serving import IngressReplica, Replica, deployment, late_ingress
 from apps.common.settings import LimitArgs
+from apps.embeddings.rpc import EmbeddingRpc
 from apps.embeddings.service import HandleSteps, Service
 from apps.embeddings.settings import ClassifierSettings, EmbedderSettings, EncoderArgs, IngressSettings
 from apps.embeddings.zero_shot import Label
@@ -78,7 +79,7 @@ class AutoscaledClassifierReplica(Replica):
         return found
 
 
-class EmbeddingsIngress(IngressReplica):
+class EmbeddingsIngress(EmbeddingRpc, IngressReplica):
     """HTTP and gRPC in front of the models; without Serve's wrapping, so that it can be used with any steps."""
 
     live = IngressSettings

@@ -83,7 +83,9 @@ class Endpoints:
         rows = await while_connected(request, work)
         request_id: str = request.state.request_id
         answer = api.ClassifyAnswer(
-            results=[ranked(labels, row) for row in rows], model=self._service.classifier_model, request_id=request_id
+            results=[api.ranked(labels, row) for row in rows],
+            model=self._service.classifier_model,
+            request_id=request_id,
         )
         log_request(request_id, "classify", started, texts=len(body.texts), labels=len(labels))
         return JSONResponse(answer.model_dump())
@@ -99,12 +101,6 @@ def as_list(given: str | list[str] | list[int] | list[list[int]]) -> list[str] |
 def label_of(given: str | api.LabelIn) -> Label:
     """Return the label that a request names."""
     return Label(given) if isinstance(given, str) else Label(given.name, given.description)
-
-
-def ranked(labels: list[Label], row: list[float]) -> list[api.ScoreOut]:
-    """Return the labels with their probabilities, likeliest first."""
-    pairs = sorted(zip(labels, row, strict=True), key=lambda pair: -pair[1])
-    return [api.ScoreOut(label=label.name, probability=round(value, 6)) for label, value in pairs]
 
 
 def embeddings_json(found: "Embedded", model: str, encoding: str) -> bytes:

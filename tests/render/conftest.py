@@ -109,7 +109,7 @@ def compose(tmp_path: Path) -> Callable[..., Path]:
                 {
                     "name": "sizing",
                     "envs": ["sizing.env"],
-                    "literals": ["pipeline=rag"],
+                    "literals": ["pipeline=rag", "grpcNodePort=30092"],
                     "options": {
                         "disableNameSuffixHash": True,
                         "annotations": {"config.kubernetes.io/local-config": "true"},

@@ -60,20 +60,30 @@ def test_node_ports_of_an_environment_differ(environment: Path, rendered: Render
 
 def test_rayservice_is_the_last_component(pipeline: Path) -> None:
     components = components_of(pipeline)
-    assert components[-1].endswith("base/rayservice")
+    assert components[-1].name == "rayservice", "what comes after it has no effect on the cluster"
     assert len(components) == len(set(components)), "a component twice adds its group twice (K13)"
 
 
+def test_images_are_named_after_all_containers_are_there(pipeline: Path) -> None:
+    listed = load(ROOT / pipeline / "kustomization.yaml")["components"]
+    assert Path(listed[-1]).name in {"environment", "images"}
+    assert load(ROOT / pipeline.parent / "environment/kustomization.yaml")["components"][-1] == "images"
+
+
 def test_every_overlay_is_tuned_and_restricted(pipeline: Path) -> None:
-    names = {Path(component).name for component in components_of(pipeline)}
+    names = {component.name for component in components_of(pipeline)}
     assert {"high-throughput", "pod-security", "disruption"} <= names
 
 
-def components_of(pipeline: Path) -> list[str]:
-    """The components of a pipeline's overlay, in order; its environment is one that lists others."""
-    listed = yaml.safe_load((ROOT / pipeline / "kustomization.yaml").read_text())["components"]
-    assert listed[-1] == "../environment"
-    environment: list[str] = yaml.safe_load((ROOT / pipeline.parent / "environment/kustomization.yaml").read_text())[
-        "components"
-    ]
-    return [*listed[:-1], *environment]
+def load(file: Path) -> dict[str, list[str]]:
+    loaded: dict[str, list[str]] = yaml.safe_load(file.read_text())
+    return loaded
+
+
+def components_of(folder: Path) -> list[Path]:
+    """The components of base that a pipeline's overlay takes, in order; those of overlays/ list others."""
+    found = []
+    for entry in load(ROOT / folder / "kustomization.yaml").get("components", []):
+        component = (ROOT / folder / entry).resolve().relative_to(ROOT)
+        found += [component] if component.parts[0] == "base" else components_of(component)
+    return found

@@ -53,7 +53,8 @@ def test_gpu_group_asks_for_a_gpu_and_for_its_nodes(service: Obj) -> None:
 
 def test_kuberay_finds_the_head_ports_by_name(service: Obj) -> None:
     ports = {port["name"]: port["containerPort"] for port in ray_containers(service)[0]["ports"]}
-    assert ports == {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080, "serve": 8000}
+    grpc = {port["name"]: port["port"] for port in service["spec"]["serveService"]["spec"]["ports"][1:]}
+    assert ports == {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080, "serve": 8000, **grpc}
 
 
 def test_serve_environment_is_the_same_on_head_and_workers(service: Obj) -> None:
