@@ -5,8 +5,8 @@
 description with a digest).
 
 Architecture: "BERT: Pre-training of Deep Bidirectional Transformers" (arXiv 1810.04805), post-layer-norm encoder with
-learned absolute positions. Two heads: `embedding` (mean over tokens, length 1, as sentence-transformers does for
-MiniLM) and `classifier` (pooler and linear layer: a cross-encoder).
+learned absolute positions. Three heads: `embedding` (mean over tokens, length 1, as sentence-transformers does for
+MiniLM), `classifier` (pooler and linear layer: a cross-encoder) and `tokens` (linear layer on each token: a tagger).
 """
 
 import argparse
@@ -15,12 +15,12 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Head = Literal["embedding", "classifier"]
+Head = Literal["embedding", "classifier", "tokens"]
 Weights = dict[str, NDArray[Any]]
 
 # LayerNormalization is an operator since 17, exact Gelu since 20; IR 9 is what runtimes of the last two years read.
@@ -37,6 +37,7 @@ class BertConfig:
     hidden: int
     epsilon: float
     positions: int
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "BertConfig":
@@ -55,6 +56,7 @@ class BertConfig:
             raw["hidden_size"],
             raw["layer_norm_eps"],
             raw["max_position_embeddings"],
+            tuple(label for _, label in sorted(raw.get("id2label", {}).items(), key=lambda pair: int(pair[0]))),
         )
 
 
@@ -155,17 +157,23 @@ class BertGraph:
         first = self.op("Gather", x, self.const("zero", np.array(0, np.int64)), axis=1)
         return self.linear(self.op("Tanh", self.linear(first, "pooler.dense")), "classifier")
 
+    def tokens_head(self, x: str) -> str:
+        """Linear layer on each token: (batch, tokens, labels)."""
+        return self.linear(x, "classifier")
+
     def model(self, head: Head) -> Any:
         """Return the checked ONNX model with one output named after the head."""
         from onnx import TensorProto, checker
 
-        result = self.embedding_head(self.encoder()) if head == "embedding" else self.classifier_head(self.encoder())
+        heads = {"embedding": self.embedding_head, "classifier": self.classifier_head, "tokens": self.tokens_head}
+        result = heads[head](self.encoder())
         self.nodes.append(self._helper.make_node("Identity", [result], [head]))
         names = ("input_ids", "attention_mask", "token_type_ids")
         info = self._helper.make_tensor_value_info
         inputs = [info(name, TensorProto.INT64, ["batch", "tokens"]) for name in names]
         width = self.config.hidden if head == "embedding" else len(self.weights["classifier.bias"])
-        outputs = [info(head, TensorProto.FLOAT, ["batch", width])]
+        shape = ["batch", "tokens", width] if head == "tokens" else ["batch", width]
+        outputs = [info(head, TensorProto.FLOAT, shape)]
         graph = self._helper.make_graph(self.nodes, "bert", inputs, outputs, list(self.constants.values()))
         opset = self._helper.make_opsetid("", OPSET)
         model = self._helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="onnx_bert")
@@ -199,6 +207,8 @@ def export(source: Path, out: Path, head: Head = "embedding") -> Path:
     shutil.copyfile(source / "tokenizer.json", out / "tokenizer.json")
     digest = hashlib.sha256(content + (out / "tokenizer.json").read_bytes()).hexdigest()
     description = {"name": source_name(source), "head": head, "positions": config.positions, "digest": digest}
+    if head == "tokens":
+        description["labels"] = list(config.labels)
     (out / "model.json").write_text(json.dumps(description, indent=1) + "\n")
     return out
 
@@ -222,7 +232,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line of the export."""
     parser = argparse.ArgumentParser(description="Make an ONNX graph of a BERT encoder.")
     parser.add_argument("--source", type=Path, help="model folder; all-MiniLM-L6-v2 of the installed package if absent")
-    parser.add_argument("--head", choices=["embedding", "classifier"], default="embedding")
+    parser.add_argument("--head", choices=get_args(Head), default="embedding")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
     export(given.source or minilm_source(), given.out, given.head)

@@ -116,6 +116,24 @@ def test_embeddings_equal_the_forward_pass(source: Path, tmp_path: Path) -> None
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
 
 
+def test_labels_of_tokens_equal_the_forward_pass(source: Path, tmp_path: Path) -> None:
+    config = json.loads((source / "config.json").read_text()) | {"id2label": {"1": "B-PER", "0": "O", "2": "I-PER"}}
+    random, weights = np.random.default_rng(8), _weights()
+    weights |= {"classifier.weight": random.normal(0, 0.5, (3, HIDDEN)).astype(np.float32)}
+    weights |= {"classifier.bias": random.normal(0, 0.5, 3).astype(np.float32)}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
+    save_file(weights, tmp_path / "model.safetensors")
+    model = OnnxText(onnx_bert.export(tmp_path, tmp_path / "out", "tokens"), max_tokens=POSITIONS)
+    assert model.description["labels"] == ["O", "B-PER", "I-PER"]
+    ids = [[1, 4, 5, 6, 2], [1, 9, 2]]
+    logits = model.run(ids)
+    assert logits.shape == (2, 5, 3)
+    for row, given in zip(ids, logits, strict=True):
+        expected = _forward(weights, row, [0] * len(row)) @ weights["classifier.weight"].T + weights["classifier.bias"]
+        np.testing.assert_allclose(given[: len(row)], expected, atol=1e-4)
+
+
 def test_long_texts_are_cut_to_the_positions_of_the_model(source: Path, tmp_path: Path) -> None:
     model = OnnxText(onnx_bert.export(source, tmp_path / "out"), max_tokens=512)
     encoding = model.encode(["cat " * 100])[0]
