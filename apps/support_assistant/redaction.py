@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_MARKS = ("[key]", "[token]", "[secret]", "[e-mail]", "[ip]")
 # The quantifiers are bounded, so that time grows with the length of the text alone.
 _NAMED = (
     r"(?:pass(?:word|wd|phrase)?|pwd|(?:client|app|user)?[_-]?secret|(?:access|auth|bearer|refresh|id|api)?[_-]?token"
     r"|(?:api|access|private|secret|account|shared)[_-]?key|credentials?|dsn)"
 )
-_VALUE = r"\"[^\"\n]{1,500}\"|'[^'\n]{1,500}'"
+_VALUE = "|".join([*map(re.escape, _MARKS), r"\"[^\"\n]{1,500}\"", r"'[^'\n]{1,500}'"])
 _PRIVATE_KEY = r"[A-Z ]{0,40}PRIVATE KEY-----"
 _SERVICES = r"gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|hf_|npm_|pypi-|dckr_pat_|ya29\."
 _BASE64 = r"[A-Za-z0-9_-]"
@@ -32,26 +33,27 @@ _RULES = [
         re.compile(r"(?i)\b(?:authorization|x-api-key|(?:set-)?cookie)[\"']?\s{0,4}:\s{0,4}([^\s][^\n'\"]{0,2000})"),
     ),
     _Rule("token", re.compile(r"(?i)\b(?:bearer|basic)\s{1,4}([A-Za-z0-9._~+/=-]{8,4000})")),
-    _Rule("password", re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,200}:([^\s/@]{1,200})@")),
+    _Rule("secret", re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,200}:([^\s/@]{1,200})@")),
     _Rule("token", re.compile(rf"\beyJ{_BASE64}{{5,4000}}\.{_BASE64}{{5,4000}}(?:\.{_BASE64}{{0,4000}})?")),
     _Rule(
         "token",
-        re.compile(rf"\b(?:{_SERVICES}){_BASE64}{{8,400}}|\b(?:AKIA|ASIA)[A-Z0-9]{{12,30}}\b|\bAIza{_BASE64}{{30,50}}"),
+        re.compile(
+            rf"\b(?:{_SERVICES}){_BASE64}{{16,400}}|\b(?:AKIA|ASIA)[A-Z0-9]{{12,30}}\b|\bAIza{_BASE64}{{30,50}}"
+        ),
     ),
     _Rule(
-        "password",
+        "secret",
         re.compile(rf"(?i)(?<![a-z]){_NAMED}[\"']?\s{{0,4}}(?:=>|[:=])\s{{0,4}}({_VALUE}|[^\s,;\"'&}}\]]{{1,500}})"),
     ),
-    _Rule("password", re.compile(rf"(?i)--{_NAMED}\s{{1,4}}({_VALUE}|[^\s-]\S{{0,500}})")),
+    _Rule("secret", re.compile(rf"(?i)--{_NAMED}\s{{1,4}}({_VALUE}|[^\s-]\S{{0,500}})")),
     _Rule(
-        "password",
+        "secret",
         re.compile(
             r"(?i)\b(?:password|passphrase|passwd|pwd)\b[^\n:=]{0,40}?\s(?:is|was)\s{1,4}(?:now\s)?([^\s,;]{4,200})"
         ),
     ),
     _Rule("e-mail", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")),
 ]
-_DONE = frozenset(f"[{kind}]" for kind in ("key", "token", "password", "e-mail", "ip"))
 _LEAST_SECRET = 8
 # A long run of letters of both cases and digits is no word and no name of an object (those are in lower case).
 _RANDOM = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_=-]{32,4000}(?![\w+/=-])")
@@ -86,7 +88,7 @@ def _replace(kind: str, found: Counter[str], secrets: dict[str, str]) -> Callabl
     def replaced(match: re.Match[str]) -> str:
         group = match.re.groups
         value = match[group].strip("\"'")
-        if value in _DONE:
+        if value in _MARKS:
             return match[0]
         # Named once, a secret is taken out wherever it stands; a plain word ("token: expired") only here.
         if len(value) >= _LEAST_SECRET and re.search(r"\d", value) and re.search(r"[^\W\d]", value):

@@ -101,9 +101,14 @@ class AnswerGeneratorReplica(GeneratorReplica):
 
             self._server = VllmServer(args.model, args.server)
             args = args.model_copy(update={"base_url": self._server.url})
-        # The constructor runs inside the replica's event loop: the trial, with a generator of its own, has another.
-        with ThreadPoolExecutor(1) as apart:
-            apart.submit(asyncio.run, warm_up(args, warm, WARM_UP_HITS)).result()
+        try:
+            # The constructor runs inside the replica's event loop: the trial, with a generator of its own, has another.
+            with ThreadPoolExecutor(1) as apart:
+                apart.submit(asyncio.run, warm_up(args, warm, WARM_UP_HITS)).result()
+        except BaseException:
+            # Serve makes the next replica at once, and it needs the GPU.
+            self.__del__()
+            raise
         self._generator = make_answerer(args)
 
     def check_health(self) -> None:
