@@ -47,8 +47,9 @@ class Sample:
 
     @property
     def question(self) -> str:
-        """What a person reads: the first field, or the beginning of the text."""
-        text = self.body if isinstance(self.body, str) else str(next(iter(self.body.values())))
+        """What a person reads: the longest text in it, or its beginning."""
+        values = [self.body] if isinstance(self.body, str) else [str(value) for value in self.body.values()]
+        text = max(values, key=len)
         line = " ".join(text.split())
         return line if len(line) <= 100 else line[:99] + "…"
 
