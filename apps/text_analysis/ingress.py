@@ -30,13 +30,13 @@ class Endpoints:
 
     async def analyze(self, body: api.AnalyzeRequest, request: Request) -> api.AnalyzeAnswer:
         """Tell the sentiment of a text and summarise it; 200 with `complete: false` when one of the two is missing."""
-        (result,) = await self._analyses("analyze", [body.text], body, request)
+        (result,) = await self._analyses("text", [body.text], body, request)
         return api.AnalyzeAnswer(**dict(result), request_id=request.state.request_id)
 
     async def batch(self, body: api.BatchRequest, request: Request) -> api.BatchAnswer:
         """Analyse up to 64 texts; each result is complete or says what it lacks."""
         started = time.perf_counter()
-        results = await self._analyses("batch", body.texts, body, request)
+        results = await self._analyses("texts", body.texts, body, request)
         return api.BatchAnswer(
             complete=all(result.complete for result in results),
             results=results,
@@ -45,9 +45,9 @@ class Endpoints:
         )
 
     async def _analyses(
-        self, what: str, texts: Sequence[str], body: api.AnalysisRequest, request: Request
+        self, field: str, texts: Sequence[str], body: api.AnalysisRequest, request: Request
     ) -> list[api.Result]:
-        """Return one result per text.
+        """Return one result per text; `field` of the body has them.
 
         Raises:
             PipelineError: no text has any result, or the client left.
@@ -56,9 +56,9 @@ class Endpoints:
         jobs = [Job(text, body.sentences, body.language) for text in texts]
         deadline = self._front.deadline(request, body.timeout_s)
         analyses = await while_connected(request, self._pipeline.analyze_all(jobs, deadline, request_id))
-        log_request(request_id, what, started, texts=len(texts), failures=_named(analyses) or "none")
+        log_request(request_id, f"analyze {field}", started, count=len(texts), failures=_named(analyses) or "none")
         if all(analysis.empty for analysis in analyses):
-            raise refusal([failure for analysis in analyses for failure in analysis.failures])
+            raise refusal([failure for analysis in analyses for failure in analysis.failures], field)
         return [api.Result.of(analysis) for analysis in analyses]
 
 

@@ -143,22 +143,20 @@ def _since(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 2)
 
 
-def refusal(failures: Sequence[Failure]) -> PipelineError:
+def refusal(failures: Sequence[Failure], field: str) -> PipelineError:
     """Return the error of a request of which nothing could be answered.
 
-    A wrong request is 422 when that is all there is. Else what the pipeline lacks counts: 503 when everything that
-    failed may be there again soon, 504 when a deadline passed as well, 500 for anything else.
+    422 naming `field`, the texts of the request, when they are all that is wrong. Else what the pipeline lacks counts:
+    503 when all of it may be there again soon, 504 when a deadline passed as well, 500 for anything else.
     """
-    causes = [failure.error for failure in failures]
-    if len(causes) == 1:
-        return causes[0]
-    ours = [error for error in causes if error.status >= 500]
-    message = "; ".join(dict.fromkeys(f"{failure.branch}: {failure.error.message}" for failure in failures))
-    statuses = {error.status for error in ours}
+    ours = [failure for failure in failures if failure.error.status >= 500]
+    message = "; ".join(dict.fromkeys(f"{failure.branch}: {failure.error.message}" for failure in ours))
+    errors = [failure.error for failure in ours]
+    statuses = {error.status for error in errors}
     if not ours:
-        return PipelineError(422, causes[0].kind, message, causes[0].field)
+        return PipelineError(422, failures[0].error.kind, failures[0].error.message, field)
     if statuses == {503}:
-        return PipelineError(503, ours[0].kind, message, retry_after_s=max(error.retry_after_s for error in ours))
+        return PipelineError(503, errors[0].kind, message, retry_after_s=max(error.retry_after_s for error in errors))
     if statuses <= {503, 504}:
         return PipelineError(504, "deadline_exceeded", message)
     return PipelineError(500, "internal", message)
