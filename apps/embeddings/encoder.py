@@ -49,6 +49,10 @@ class Encoder(Embedder):
             return self.tokenize([str(text) for text in inputs])
         return [self._framed(number, [*row]) for number, row in enumerate(inputs)]  # type: ignore[list-item]
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has, what is cut included."""
+        return [len(each.ids) + sum(len(rest.ids) - 2 for rest in each.overflowing) for each in self.encode(texts)]
+
     def _framed(self, number: int, row: list[int]) -> list[int]:
         for place in row:
             if not 0 <= place < self._vocabulary:
