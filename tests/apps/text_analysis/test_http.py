@@ -217,11 +217,18 @@ class FakeSteps:
         return found
 
 
-@pytest.fixture
-def fake(serving: Callable[[Any], str]) -> tuple[FakeSteps, str]:
+@pytest.fixture(scope="module")
+def shared(serving: Callable[[Any], str]) -> tuple[FakeSteps, str]:
     steps = FakeSteps()
     pipeline = Pipeline(steps, IngressSettings(branch_timeout_ms=400, batch_concurrency=3))
     return steps, serving(build_asgi(pipeline, LimitArgs(in_flight=2, retry_after_s=7)))
+
+
+@pytest.fixture
+def fake(shared: tuple[FakeSteps, str]) -> tuple[FakeSteps, str]:
+    """Fresh steps behind the one server."""
+    shared[0].__init__()  # type: ignore[misc]
+    return shared
 
 
 @pytest.mark.parametrize("branch", ["sentiment", "summary"])
