@@ -46,12 +46,12 @@ _DESCRIPTIONS: dict[DocumentKind, tuple[str, ...]] = {
     ),
 }
 _CUES: dict[DocumentKind, str] = {
-    "invoice": r"\binvoice (?:no|number|date)|\binvoice\b|\bbill to\b|\b(?:total|amount) due\b|\bdue date\b|\bunit price\b",
+    "invoice": r"\binvoice\b|\binvoice (?:number|date)|\bbill to\b|\b(?:total|amount) due\b|\bdue date|\bunit price",
     "receipt": r"\breceipt\b|\bcashier\b|\bchange\b|\bpaid\b|\bcard ending\b|\bthank you for (?:your visit|shopping)\b",
-    "letter": r"\bdear\b|\b(?:yours (?:sincerely|faithfully)|kind regards|best regards)\b|\b(?:subject|re):|\bthank you\b",
-    "complaint": r"\bcomplaint\b|\bdisappoint|\brefund\b|\breplacement\b|\bdamaged\b|\bunacceptable\b|\bfaulty\b|\bdefective\b",
+    "letter": r"\bdear\b|\byours (?:sincerely|faithfully)|\b(?:kind|best) regards\b|\b(?:subject|re):|\bthank you\b",
+    "complaint": r"\bcomplaint|\bdisappoint|\brefund|\breplacement|\bdamaged|\bunacceptable|\bfaulty|\bdefective",
     "report": r"\breport\b|\bexecutive summary\b|\bfindings\b|\brecommendations?\b|\bconclusions?\b|\bmethodology\b",
-    "contract": r"\bagreement\b|\bcontract\b|\bgoverning law\b|\btermination\b|\bhereinafter\b|\bparties\b|\bconfidential",
+    "contract": r"\bagreement|\bcontract|\bgoverning law|\btermination|\bhereinafter|\bparties|\bconfidential",
 }
 _CUES_FOR_ALL = 4
 # The beginning says what it is: so much of it is read, in pieces that the encoder takes whole.

@@ -23,7 +23,7 @@ _PAGE_SEPARATOR = "\n\n"
 class Page:
     """One page in reading order, by columns so that it is small on its way between processes.
 
-    words, boxes, confidences (0 to 1; 1 where there was a text layer) and breaks (GOES_ON, CELL, LINE) are of one length.
+    words, boxes, confidences (0 to 1; 1 where there was a text layer) and breaks (GOES_ON, CELL, LINE) have one length.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A slice of a document: its pages in all, what was read, the pages that need OCR, and where the next slice begins."""
+    """A slice of a document: its pages in all, what was read, the pages that need OCR, where the next slice begins."""
 
     count: int
     pages: list[Page]
@@ -74,7 +74,7 @@ class Cell:
 class Layout:
     """The text of a document and the way back from its spans to the boxes.
 
-    In `text` words of a cell are parted by a blank, cells of a line by a tab, lines by a line break, pages by an empty line.
+    In `text` a blank parts the words of a cell, a tab the cells of a line, a line break lines, an empty line pages.
     """
 
     def __init__(self, pages: Sequence[Page]):

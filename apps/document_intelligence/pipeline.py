@@ -10,6 +10,7 @@ from apps.document_intelligence.classify import DocumentKind, Kind
 from apps.document_intelligence.ner.entities import Entity
 from apps.document_intelligence.pages import MediaType, Opened, Page
 from apps.document_intelligence.reading.bounds import too_many_characters
+from apps.document_intelligence.reading.sandbox import as_error
 from apps.document_intelligence.schema import AnyFields
 from apps.document_intelligence.settings import IngressSettings
 
@@ -18,7 +19,7 @@ class Steps(Protocol):
     """What the pipeline is made of. Every step may raise PipelineError."""
 
     def share(self, content: bytes) -> Any:
-        """Return what `open` and `page` take in place of the bytes: a large document travels once, not for each page."""
+        """Return what `open` and `page` take for the bytes: a large document travels once, not with each page."""
 
     async def open(self, content: Any, media_type: MediaType, first: int) -> Opened:
         """Read the text layers from page `first` on, for a while."""
@@ -105,7 +106,7 @@ class Pipeline:
 
     def _check(self, pages: Sequence[Page]) -> None:
         if sum(page.characters for page in pages) > self._characters:
-            raise too_many_characters(self._characters)
+            raise as_error(too_many_characters(self._characters))
 
     async def ready(self, timeout_s: float) -> dict[str, str]:
         """Return "ok", or what is wrong, for each part."""

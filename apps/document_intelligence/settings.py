@@ -28,7 +28,7 @@ class ReaderArgs(Arguments):
 
 
 class NerArgs(Arguments):
-    """`zero-shot`: rules and nearest prototypes of an encoder; `transformer`: rules and a BERT with a label per token."""
+    """`zero-shot`: rules and an encoder's nearest examples; `transformer`: rules and a BERT with a label per token."""
 
     kind: Literal["zero-shot", "transformer"] = "zero-shot"
     embedder: EmbedderArgs = EmbedderArgs(max_tokens=32)
@@ -40,7 +40,7 @@ class NerArgs(Arguments):
 
 
 class ExtractorArgs(Arguments):
-    """`rules`: labels and tables by geometry; `vllm`: a language model in this replica; `openai`: one behind a server."""
+    """`rules`: labels and tables by geometry; `vllm`: a language model in this replica; `openai`: behind a server."""
 
     kind: Literal["rules", "vllm", "openai"] = "rules"
     model: str = Field(default="default", description="vllm: folder or name of the weights; openai: name at the server")
@@ -92,9 +92,9 @@ class NerSettings(Arguments):
 class ClassifierSettings(Arguments):
     """Live settings of the Classifier. The score of a kind is a weighted sum of nearness and cues."""
 
-    temperature: float = Field(default=0.06, gt=0, le=10, description="of the softmax over the scores of the kinds")
-    cue_weight: float = Field(default=0.12, ge=0, le=1, description="of the words that are typical of a kind")
-    least_confidence: float = Field(default=0.4, ge=0, le=1, description="below it the kind is `other`")
+    temperature: float = Field(default=0.05, gt=0, le=10, description="of the softmax over the scores of the kinds")
+    cue_weight: float = Field(default=0.15, ge=0, le=1, description="of the words that are typical of a kind")
+    least_confidence: float = Field(default=0.35, ge=0, le=1, description="below it the kind is `other`")
 
 
 class ExtractorSettings(Arguments):

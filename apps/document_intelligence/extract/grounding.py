@@ -6,16 +6,18 @@ looked up in the text, and only what is found there becomes a field, with the pl
 
 import datetime
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from apps.document_intelligence.pages import Layout
 from apps.document_intelligence.schema import AnyFields, Found, LineItem
 from apps.document_intelligence.values import CODES, SYMBOLS, SlashDates, amounts, dates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A model states no probabilities worth the name: so sure is a value that stands in the document, and a row of a table.
 _STANDS_THERE, _ROW = 0.85, 0.8

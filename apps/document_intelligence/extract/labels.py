@@ -18,6 +18,14 @@ Parser = Callable[[str], tuple[T, int, int] | None]
 BESIDE, BELOW, USUAL = 0.97, 0.92, 0.7
 # Below means: at most so many heights of the label further down.
 _HEIGHTS = 3.5
+# No form has more cells in a line; a text made to have thousands must not be compared cell by cell.
+_CELLS = 16
+# What is itself a label is no value.
+_LABEL = re.compile(
+    r".*:$|(?:(?:invoice|receipt|order|due|issue|payment|customer) )?(?:number|no|date|due|id)\.?$"
+    r"|(?:bill|ship|sold) to$",
+    re.IGNORECASE,
+)
 _REFERENCE = re.compile(r"(?=[A-Z0-9/.-]*\d)[A-Z0-9][A-Z0-9/.-]*[A-Z0-9]", re.IGNORECASE)
 
 
@@ -54,6 +62,7 @@ class Labels:
 
     def __init__(self, layout: Layout):
         self.layout = layout
+        self._lines = [line[:_CELLS] for line in layout.lines]
 
     def found(self, value: T, start: int, end: int, confidence: float) -> Found[T]:
         """Return a value with the place of text[start:end]."""
@@ -71,24 +80,34 @@ class Labels:
         return None
 
     def _values(self, label: "re.Pattern[str]", parse: Parser[T]) -> Iterator[Found[T]]:
-        for number, line in enumerate(self.layout.lines):
+        for number, line in enumerate(self._lines):
             for place, cell in enumerate(line):
                 match = label.match(self.layout.of(cell))
                 if not match:
                     continue
-                rest = cell.start + match.end()
-                spans = [(rest, cell.end, BESIDE), *((right.start, right.end, BESIDE) for right in line[place + 1 :])]
-                spans += [(below.start, below.end, BELOW) for below in self._below(number, cell)]
-                for start, end, confidence in spans:
-                    read = parse(self.layout.text[start:end]) if start < end else None
+                for start, end, confidence in self._places(number, place, match.end()):
+                    read = parse(self.layout.text[start:end])
                     if read:
                         value, first, last = read
                         yield self.found(value, start + first, start + last, confidence)
                         break
 
+    def _places(self, number: int, place: int, length: int) -> Iterator[tuple[int, int, float]]:
+        """Yield where the value of a label may stand: behind it, right of it up to the next label, below it."""
+        label, *right = self._lines[number][place:]
+        if label.start + length < label.end:
+            yield label.start + length, label.end, BESIDE
+        for cell in right:
+            if _LABEL.match(self.layout.of(cell)):
+                break
+            yield cell.start, cell.end, BESIDE
+        for cell in self._below(number, label):
+            if not _LABEL.match(self.layout.of(cell)):
+                yield cell.start, cell.end, BELOW
+
     def _below(self, number: int, label: Cell) -> Iterator[Cell]:
         height = label.box[3] - label.box[1]
-        for line in self.layout.lines[number + 1 : number + 4]:
+        for line in self._lines[number + 1 : number + 4]:
             for cell in line:
                 near = cell.page == label.page and 0 < cell.box[3] - label.box[3] <= _HEIGHTS * height
                 if near and cell.box[0] < label.box[2] and label.box[0] < cell.box[2]:

@@ -40,6 +40,8 @@ _ENTERED = re.compile(r"(?:entered into|made|effective|dated)\s+(?:on|as of)\s+"
 _TITLE_WORDS = re.compile(r"invoice|receipt|tax invoice|sales receipt|report|page \d+", re.IGNORECASE)
 # Names are looked for in the first so many lines.
 _TOP_LINES = 12
+# The parties of a contract stand in its first so many characters.
+_PREAMBLE = 10_000
 _CURRENCY = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(CODES)})(?![A-Za-z])|[€$£¥]")
 # What is left of the confidence in three sums that contradict each other.
 _DISAGREES = 0.6
@@ -119,7 +121,7 @@ class RuleExtractor:
 
     def _contract(self) -> Contract:
         text = self._layout.text
-        between = _BETWEEN.search(text)
+        between = _BETWEEN.search(text, 0, _PREAMBLE)
         parties = [self._name_in(*between.span(group)) for group in ("one", "other")] if between else []
         law = _LAW.search(text)
         place = self._labels.found(_flat(law["place"]), *law.span("place"), 0.9) if law else None

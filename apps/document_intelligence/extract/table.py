@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from apps.document_intelligence.extract.labels import Labels
 from apps.document_intelligence.pages import Box, Cell, Layout
 from apps.document_intelligence.schema import Found, LineItem
 from apps.document_intelligence.values import CODES, SYMBOLS, number
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _HEADS = {
     "description": r"\b(?:description|item|product|service|article)s?\b",

@@ -19,7 +19,8 @@ _PERCENT = re.compile(r"(?<![\w.,])-?\d{1,4}(?:[.,]\d{1,3})? ?%")
 # Only behind its label: a number alone may be anything.
 _LABELLED = re.compile(
     r"\b(?:invoice|order|reference|ref|receipt|case|ticket|contract|customer|complaint|purchase order|po|agreement)"
-    r"(?: ?(?:number|no|nr|id|ref|#))?\.?[ \t]?[:#.]*[ \t]{0,2}(?P<number>(?=[A-Z0-9/-]{0,20}\d)[A-Z0-9][A-Z0-9/-]{2,30})(?!\w)",
+    r"(?: ?(?:number|no|nr|id|ref|#))?\.?[ \t]?[:#.]*[ \t]{0,2}"
+    r"(?P<number>(?=[A-Z0-9/-]{0,20}\d)[A-Z0-9][A-Z0-9/-]{2,30})(?!\w)",
     re.IGNORECASE,
 )
 _SURE, _LIKELY = 0.99, 0.85

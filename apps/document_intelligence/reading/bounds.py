@@ -1,33 +1,50 @@
-"""What the reader refuses, in one place: each refusal is a 4xx that names the body and the reason."""
+"""What the reader refuses, and from where on. No import here that a child process would wait for."""
 
-from apps.common.errors import PipelineError
-
-
-def refused(kind: str, message: str) -> PipelineError:
-    """Return the answer to a document that cannot be read as it is."""
-    return PipelineError(422, kind, message, "body")
+from dataclasses import dataclass
 
 
-def empty() -> PipelineError:
-    """Return the answer to 0 bytes."""
-    return refused("empty", "the document has 0 bytes")
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The bounds of one document; see settings.ReaderArgs, whose names they have."""
+
+    pages: int
+    characters: int
+    image_pixels: int
+    render_dpi: int
+    render_pixels: int
+    memory_mb: int
+    cpu_s: int
 
 
-def damaged(what: str, reason: str) -> PipelineError:
-    """Return the answer to a file that is not, or not wholly, what its content type says."""
-    return refused("damaged", f"not a readable {what}: {reason}")
+class RefusedError(Exception):
+    """A document that cannot be read as it is: the caller's fault, told with status 422."""
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
 
 
-def too_many_pages(count: int, limit: int) -> PipelineError:
-    """Return the answer to a document that is too long."""
-    return refused("too_many_pages", f"the document has {count} pages, {limit} at most are read")
+def damaged(what: str, reason: str) -> RefusedError:
+    """Return the refusal of a file that is not, or not wholly, what its content type says."""
+    return RefusedError("damaged", f"not a readable {what}: {reason}")
 
 
-def too_many_characters(limit: int) -> PipelineError:
-    """Return the answer to a document with too much text."""
-    return refused("too_many_characters", f"the document has more than {limit} characters")
+def too_many_pages(count: int, limit: int) -> RefusedError:
+    """Return the refusal of a document that is too long."""
+    return RefusedError("too_many_pages", f"the document has {count} pages, {limit} at most are read")
 
 
-def too_expensive(reason: str) -> PipelineError:
-    """Return the answer to a document whose reading was stopped."""
-    return refused("too_expensive", f"the document could not be read within the bounds: {reason}")
+def too_many_characters(limit: int) -> RefusedError:
+    """Return the refusal of a document with too much text."""
+    return RefusedError("too_many_characters", f"the document has more than {limit} characters")
+
+
+def too_many_pixels(width: int, height: int, limit: int) -> RefusedError:
+    """Return the refusal of an image that would fill the memory."""
+    return RefusedError("too_many_pixels", f"the image has {width} x {height} pixels, {limit} at most are decoded")
+
+
+def too_expensive(reason: str) -> RefusedError:
+    """Return the refusal of a document whose reading was stopped."""
+    return RefusedError("too_expensive", f"the document could not be read within the bounds: {reason}")

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 from apps.document_intelligence.pages import CELL, GOES_ON, LINE, Box, Page, Source
 
@@ -24,7 +25,11 @@ class Word:
 
 def page_of(number: int, width: float, height: float, source: Source, words: list[Word]) -> Page:
     """Return the page with its words in reading order."""
-    lines = _lines([word for word in words if word.text.strip()])
+    return page_of_lines(number, width, height, source, _lines([word for word in words if word.text.strip()]))
+
+
+def page_of_lines(number: int, width: float, height: float, source: Source, lines: list[list[Word]]) -> Page:
+    """Return the page of lines that are known, each from left to right."""
     ordered = [word for line in lines for word in line]
     breaks = [kind for line in lines for kind in _breaks(line)]
     boxes: list[Box] = [_rounded(word.box) for word in ordered]
@@ -66,7 +71,7 @@ def _shared(one: Box, other: Box) -> float:
 def _breaks(line: list[Word]) -> list[int]:
     heights = sorted(word.box[3] - word.box[1] for word in line)
     wide = _CELL_GAP * heights[len(heights) * 3 // 4]
-    gaps = [after.box[0] - before.box[2] for before, after in zip(line, line[1:], strict=False)]
+    gaps = [after.box[0] - before.box[2] for before, after in pairwise(line)]
     return [LINE, *(CELL if gap > wide else GOES_ON for gap in gaps)]
 
 

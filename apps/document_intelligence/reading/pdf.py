@@ -10,9 +10,8 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from apps.document_intelligence.pages import Box, Opened, Page, union
-from apps.document_intelligence.reading.bounds import damaged, refused, too_many_characters, too_many_pages
+from apps.document_intelligence.reading.bounds import Bounds, RefusedError, damaged, too_many_characters, too_many_pages
 from apps.document_intelligence.reading.lines import Word, page_of
-from apps.document_intelligence.settings import ReaderArgs
 
 # Text layers are read in slices: this many seconds, then the caller asks for the next.
 SLICE_S = 1.0
@@ -24,18 +23,18 @@ _HYPHENS = {0x02: "-", 0xAD: "-", 0xFFFE: "-"}
 _SCALE = 1000
 
 
-def open_pdf(content: bytes, args: ReaderArgs, first: int = 1) -> Opened:
+def open_pdf(content: bytes, bounds: Bounds, first: int = 1) -> Opened:
     """Read text layers from page `first` on, for about a second.
 
     Raises:
-        PipelineError: 422, encrypted, damaged, too many pages or characters.
+        RefusedError: encrypted, damaged, too many pages or characters.
     """
     document = _document(content)
     count = len(document)
     if not count:
         raise damaged("PDF", "it has no page")
-    if count > args.pages:
-        raise too_many_pages(count, args.pages)
+    if count > bounds.pages:
+        raise too_many_pages(count, bounds.pages)
     pages: list[Page] = []
     scanned: list[int] = []
     characters = 0
@@ -43,7 +42,7 @@ def open_pdf(content: bytes, args: ReaderArgs, first: int = 1) -> Opened:
     for number in range(first, count + 1):
         if number > first and time.monotonic() > until:
             return Opened(count, pages, scanned, number)
-        page = _read(_load(document, number), number, args.characters - characters)
+        page = _read(_load(document, number), number, bounds.characters - characters)
         if page is None:
             scanned.append(number)
         else:
@@ -52,15 +51,15 @@ def open_pdf(content: bytes, args: ReaderArgs, first: int = 1) -> Opened:
     return Opened(count, pages, scanned)
 
 
-def render(content: bytes, number: int, args: ReaderArgs) -> tuple[Any, float, float, float]:
+def render(content: bytes, number: int, bounds: Bounds) -> tuple[Any, float, float, float]:
     """Return page `number` as a grey PIL image, its width and height in points, and pixels per point.
 
     Raises:
-        PipelineError: 422, damaged.
+        RefusedError: damaged.
     """
     page = _load(_document(content), number)
     width, height = _size(page)
-    scale = min(args.render_dpi / 72, math.sqrt(args.render_pixels / (width * height)))
+    scale = min(bounds.render_dpi / 72, math.sqrt(bounds.render_pixels / (width * height)))
     return page.render(scale=scale, grayscale=True).to_pil(), width, height, scale
 
 
@@ -71,7 +70,7 @@ def _document(content: bytes) -> Any:
         return pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
         if error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
-            raise refused("encrypted", "the PDF is encrypted; send it without a password") from error
+            raise RefusedError("encrypted", "the PDF is encrypted; send it without a password") from error
         raise damaged("PDF", "its structure is broken") from error
 
 

@@ -3,8 +3,7 @@
 import struct
 
 from apps.document_intelligence.pages import Opened
-from apps.document_intelligence.reading.bounds import damaged, refused
-from apps.document_intelligence.settings import ReaderArgs
+from apps.document_intelligence.reading.bounds import Bounds, damaged, too_many_pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # A scan whose resolution nobody states.
@@ -15,7 +14,7 @@ def size_of(content: bytes) -> tuple[int, int]:
     """Return width and height in pixels from the header.
 
     Raises:
-        PipelineError: 422, not a PNG.
+        RefusedError: not a PNG.
     """
     if not content.startswith(SIGNATURE):
         raise damaged("PNG", "it does not begin with the signature of a PNG")
@@ -27,14 +26,13 @@ def size_of(content: bytes) -> tuple[int, int]:
     return width, height
 
 
-def open_png(content: bytes, args: ReaderArgs) -> Opened:
+def open_png(content: bytes, bounds: Bounds) -> Opened:
     """Return that its one page needs OCR.
 
     Raises:
-        PipelineError: 422, not a PNG, or more pixels than are decoded.
+        RefusedError: not a PNG, or more pixels than are decoded.
     """
     width, height = size_of(content)
-    if width * height > args.image_pixels:
-        pixels = f"{width} x {height} pixels, {args.image_pixels} at most are decoded"
-        raise refused("too_many_pixels", f"the image has {pixels}")
+    if width * height > bounds.image_pixels:
+        raise too_many_pixels(width, height, bounds.image_pixels)
     return Opened(1, [], [1])

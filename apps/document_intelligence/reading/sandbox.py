@@ -1,8 +1,8 @@
 """Run the child process that opens a file, and turn whatever becomes of it into pages or into a 4xx.
 
 A parser in C++ that meets a file made to break it may crash, hang or eat memory. So each call has a process of its own:
-bounded by rlimits (reading.child), by wall time, and ended when the caller goes. The replica only waits for it. It is a fence
-against files that are too expensive or crash the parser; it has the replica's user and network, so it is no jail
+bounded by rlimits (reading.child), by wall time, and ended when the caller goes. The replica only waits for it. It is a
+fence against files that are too expensive or crash the parser; it has the replica's user and network, so it is no jail
 against code execution.
 """
 
@@ -13,12 +13,13 @@ import logging
 import signal
 import subprocess
 import sys
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from apps.common.errors import PipelineError
 from apps.document_intelligence.pages import MediaType, Opened, Page
-from apps.document_intelligence.reading.bounds import damaged, empty, too_expensive
+from apps.document_intelligence.reading.bounds import Bounds, RefusedError, damaged, too_expensive
 from apps.document_intelligence.reading.plain import open_text
 from apps.document_intelligence.reading.png import open_png
 from apps.document_intelligence.settings import ReaderArgs
@@ -41,6 +42,8 @@ class Reader:
 
     def __init__(self, args: ReaderArgs):
         self.args = args
+        given = args.model_dump()
+        self._bounds = Bounds(**{each.name: given[each.name] for each in fields(Bounds)})
         self._turn = asyncio.Semaphore(args.processes)
 
     async def open(self, content: bytes, media_type: MediaType, first: int = 1) -> Opened:
@@ -50,11 +53,14 @@ class Reader:
             PipelineError: 422 with the reason.
         """
         if not content:
-            raise empty()
-        if media_type == "text/plain":
-            return await asyncio.to_thread(open_text, content, self.args)
-        if media_type == "image/png":
-            return open_png(content, self.args)
+            raise as_error(RefusedError("empty", "the document has 0 bytes"))
+        if media_type != "application/pdf":
+            # Nothing hostile can hide from a decoder of UTF-8 and a look at a header: no process for these.
+            opening = open_text if media_type == "text/plain" else open_png
+            try:
+                return await asyncio.to_thread(opening, content, self._bounds)
+            except RefusedError as refusal:
+                raise as_error(refusal) from refusal
         result = await self._run({"do": "open", "first": first}, content)
         opened = result["opened"]
         return Opened(opened["count"], [_page(each) for each in opened["pages"]], opened["scanned"], opened["next"])
@@ -69,7 +75,7 @@ class Reader:
         return _page(result["page"])
 
     def prove(self) -> None:
-        """Read an empty picture: what is missing here (a library, the language data) shows now, not as a fault of a file.
+        """Read an empty picture: what is missing here (a library, the language data) shows now, not as a file's fault.
 
         Raises:
             RuntimeError: the child process cannot work.
@@ -83,11 +89,11 @@ class Reader:
         async with self._turn:
             process = self._start()
             try:
-                # In a thread, for the event loop of a replica (uvloop, not in the main thread) cannot wait for processes.
+                # In a thread: the loop of a replica (uvloop, outside of the main thread) cannot wait for a process.
                 given = self._input(job, content)
                 output, errors = await asyncio.to_thread(process.communicate, given, self.args.wall_s)
             except subprocess.TimeoutExpired as error:
-                raise too_expensive(f"more than {self.args.wall_s:g} s") from error
+                raise as_error(too_expensive(f"more than {self.args.wall_s:g} s")) from error
             finally:
                 # The caller left, or it took too long; one that has ended takes no harm.
                 process.kill()
@@ -98,22 +104,27 @@ class Reader:
         return subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, env=_ENVIRONMENT, cwd="/")
 
     def _input(self, job: dict[str, Any], content: bytes) -> bytes:
-        return json.dumps({**job, "args": self.args.model_dump()}).encode() + b"\n" + content
+        return json.dumps({**job, "bounds": asdict(self._bounds)}).encode() + b"\n" + content
 
     def _result(self, status: int, output: bytes, errors: bytes) -> dict[str, Any]:
         if status < 0:
             logger.warning("a reader was ended by signal %s: %s", -status, errors[-300:])
             if -status in (signal.SIGXCPU, signal.SIGKILL):
-                raise too_expensive(f"more than {self.args.cpu_s} s of CPU")
-            raise too_expensive(f"the reader was ended by {signal.Signals(-status).name}")
+                raise as_error(too_expensive(f"more than {self.args.cpu_s} s of CPU"))
+            raise as_error(too_expensive(f"the reader was ended by {signal.Signals(-status).name}"))
         try:
             result: dict[str, Any] = json.loads(output)
         except ValueError as error:
             logger.warning("a reader ended with status %s: %s", status, errors[-300:])
-            raise damaged("document", "the reader could not make anything of it") from error
-        if "error" in result:
-            raise PipelineError(*result["error"], "body")
+            raise as_error(damaged("document", "the reader could not make anything of it")) from error
+        if "refused" in result:
+            raise as_error(RefusedError(*result["refused"]))
         return result
+
+
+def as_error(refusal: RefusedError) -> PipelineError:
+    """Return the answer to a refused document."""
+    return PipelineError(422, refusal.kind, refusal.message, "body")
 
 
 def _page(columns: dict[str, Any]) -> Page:
