@@ -20,6 +20,7 @@ _LOG_LINE = re.compile(
             r"^\s*\(\w{1,60} pid=\d",
             r"^\s*(?:Traceback \(most|File \"|at [\w.$<>/]{3,200}\(|goroutine \d|\.{3}\s?\d+ more|Caused by:)",
             r"^(?:[\w.]{1,80}\.)?[A-Z]\w{2,60}(?:Error|Exception)\b",
+            r"^\s*(?:HTTP/\d|curl: \()",
             r"^\s*[$#]\s+\S",  # a command
             r"^\s*(?:Normal|Warning)\s{2,}\S",  # an event
             r"^\s*(?:[{}\[\]]\s*$|\"[\w.-]{1,80}\"\s?:|```|~~~)",

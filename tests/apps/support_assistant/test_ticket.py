@@ -55,6 +55,7 @@ def test_thanks_in_the_middle_is_no_signature() -> None:
         "(raylet pid=12) died",
         "ModuleNotFoundError: No module named 'x'",
         "httpx.ReadError: x",
+        "HTTP/1.1 503 Service Unavailable",
         "$ kubectl get pods",
         "  Warning  FailedScheduling  4m12s  default-scheduler  0/3 nodes",
         "NAME          READY   STATUS",
