@@ -107,7 +107,7 @@ class AnswerGeneratorReplica(GeneratorReplica):
                 apart.submit(asyncio.run, warm_up(args, warm, WARM_UP_HITS)).result()
         except BaseException:
             # Serve makes the next replica at once, and it needs the GPU.
-            self.__del__()
+            self._stop()
             raise
         self._generator = make_answerer(args)
 
@@ -118,6 +118,9 @@ class AnswerGeneratorReplica(GeneratorReplica):
 
     def __del__(self) -> None:
         """Stop the server; Serve calls this when the replica stops."""
+        self._stop()
+
+    def _stop(self) -> None:
         if self._server is not None:
             self._server.close()
 
