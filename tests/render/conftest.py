@@ -27,17 +27,26 @@ def kustomizations(below: str, kind: str) -> list[Path]:
     return [file.parent.relative_to(ROOT) for file in files if load(file).get("kind", "Kustomization") == kind]
 
 
+def is_job(overlay: Path) -> bool:
+    """Whether an overlay ends in a RayJob."""
+    return any(
+        str(entry).endswith("base/rayjob") for entry in load(ROOT / overlay / "kustomization.yaml")["components"]
+    )
+
+
 def load(file: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.safe_load(file.read_text())
     return loaded
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`overlay`: every overlay. `pipeline`: those that are one pipeline. `component`: every component. By discovery."""
+    """`overlay`, `component`: every one. `pipeline`, `job`: overlays of one RayService or RayJob. By discovery."""
     overlays = kustomizations("overlays", "Kustomization")
+    single = [overlay for overlay in overlays if (ROOT / overlay / "sizing.env").exists()]
     found = {
         "overlay": overlays,
-        "pipeline": [overlay for overlay in overlays if (ROOT / overlay / "sizing.env").exists()],
+        "pipeline": [overlay for overlay in single if not is_job(overlay)],
+        "job": [overlay for overlay in single if is_job(overlay)],
         "component": kustomizations("base", "Component"),
         "environment": [overlay for overlay in overlays if len(overlay.parts) == 2],
     }
@@ -78,6 +87,17 @@ def rendered(kustomize: Path) -> Callable[[Path], list[Obj]]:
     return of
 
 
+@pytest.fixture(scope="session")
+def pipelines_of() -> Callable[[Path], list[Path]]:
+    """The overlays of an environment that are one pipeline; a job is applied by itself, not with its environment."""
+
+    def of(environment: Path) -> list[Path]:
+        parts = [folder for folder in sorted((ROOT / environment).iterdir()) if (folder / "sizing.env").exists()]
+        return [part.relative_to(ROOT) for part in parts if not is_job(part.relative_to(ROOT))]
+
+    return of
+
+
 @pytest.fixture
 def service(pipeline: Path, rendered: Callable[[Path], list[Obj]]) -> Obj:
     """The RayService of a pipeline's overlay."""
@@ -109,7 +129,7 @@ def compose(tmp_path: Path) -> Callable[..., Path]:
                 {
                     "name": "sizing",
                     "envs": ["sizing.env"],
-                    "literals": ["pipeline=rag", "grpcNodePort=30092"],
+                    "literals": ["pipeline=rag", "grpcNodePort=30092", "entrypoint=true"],
                     "options": {
                         "disableNameSuffixHash": True,
                         "annotations": {"config.kubernetes.io/local-config": "true"},

@@ -39,7 +39,7 @@ def test_at_most_a_tenth_of_the_files_are_twins() -> None:
 
 
 def test_one_kind_a_file_named_by_kind() -> None:
-    for file in files("base/raycluster", "base/rayservice", "base/components", "base/platform"):
+    for file in files("base/raycluster", "base/rayservice", "base/rayjob", "base/components", "base/platform"):
         if file.parent.name in {"patches", "replacements"} or file.name == "kustomization.yaml":
             continue
         (manifest,) = yaml.safe_load_all(file.read_text())
@@ -47,8 +47,10 @@ def test_one_kind_a_file_named_by_kind() -> None:
 
 
 def test_every_replacement_file_is_used() -> None:
-    for file in files("base/rayservice/replacements"):
-        assert f"replacements/{file.name}" in (ROOT / "base/rayservice/kustomization.yaml").read_text()
+    replacements = [file for file in files("base") if file.parent.name == "replacements"]
+    assert replacements
+    for file in replacements:
+        assert f"replacements/{file.name}" in (file.parents[1] / "kustomization.yaml").read_text(), file
 
 
 def test_sizing_has_no_number_that_nothing_reads(pipeline: Path) -> None:

@@ -19,8 +19,8 @@ def test_component_renders_alone_and_alike(component: Path, compose: Compose, ku
 
 
 def test_component_changes_something(component: Path, compose: Compose, kustomize: Path) -> None:
-    if str(component) == LAST:
-        return
+    if str(component) in {LAST, "base/raycluster/complete"}:
+        return  # the one is in the other, which every service ends with
     without = render(compose(LAST), binary=kustomize)
     assert render(compose(component, LAST), binary=kustomize) != without
 

@@ -29,12 +29,15 @@ def test_golden(pipeline: Path, rendered: Rendered, request: pytest.FixtureReque
     )
 
 
-def test_environment_is_the_sum_of_its_pipelines(environment: Path, rendered: Rendered) -> None:
-    parts = [folder for folder in sorted((ROOT / environment).iterdir()) if (folder / "sizing.env").exists()]
+def test_environment_is_the_sum_of_its_pipelines(
+    environment: Path, rendered: Rendered, pipelines_of: Callable[[Path], list[Path]]
+) -> None:
+    parts = pipelines_of(environment)
     assert parts
     whole = rendered(environment)
+    assert "RayJob" not in {obj["kind"] for obj in whole}, "a job runs when somebody applies it, not at every sync"
     for part in parts:
-        missing = [obj["kind"] for obj in rendered(part.relative_to(ROOT)) if obj not in whole]
+        missing = [obj["kind"] for obj in rendered(part) if obj not in whole]
         assert not missing, f"{environment} lacks {missing} of {part.name}"
 
 
@@ -52,9 +55,10 @@ def test_nothing_hidden_and_no_logical_image_is_left(pipeline: Path, rendered: R
     assert all("/" in image and (":" in image or "@" in image) for image in images(objects)), images(objects)
 
 
-def test_node_ports_of_an_environment_differ(environment: Path, rendered: Rendered) -> None:
-    parts = [part for part in sorted((ROOT / environment).iterdir()) if (part / "sizing.env").exists()]
-    ports = [port for part in parts for port in node_ports(rendered(part.relative_to(ROOT))).values()]
+def test_node_ports_of_an_environment_differ(
+    environment: Path, rendered: Rendered, pipelines_of: Callable[[Path], list[Path]]
+) -> None:
+    ports = [port for part in pipelines_of(environment) for port in node_ports(rendered(part)).values()]
     assert len(ports) == len(set(ports)), ports
 
 

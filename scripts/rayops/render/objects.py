@@ -30,13 +30,15 @@ def one(objects: Iterable[Obj], kind: str, name: str | None = None) -> Obj:
 
 
 def pod_specs(obj: Obj) -> Iterator[tuple[str, Obj]]:
-    """The pod specs inside an object with the place of each: `head`, a group's name, or `pod`."""
+    """The pod specs inside an object with the place of each: `head`, a group's name, `submitter` of a job, or `pod`."""
     spec = obj.get("spec") or {}
     cluster = spec.get("rayClusterConfig") or spec.get("rayClusterSpec") or spec
     if "headGroupSpec" in cluster:
         yield "head", cluster["headGroupSpec"]["template"]["spec"]
         for group in cluster.get("workerGroupSpecs") or []:
             yield group["groupName"], group["template"]["spec"]
+        if "submitterPodTemplate" in spec:
+            yield "submitter", spec["submitterPodTemplate"]["spec"]
     elif obj.get("kind") == "Pod":
         yield "pod", spec
     elif "template" in spec:
