@@ -2,17 +2,23 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from apps.common.errors import PipelineError
 from apps.common.onnx_text import Embedder
+from apps.common.settings import EmbedderArgs
+from apps.text_analysis.deployments import SummaryReplica
 from apps.text_analysis.preprocess import Preprocessor
 from apps.text_analysis.sentiment import SentimentAnalyzer, label_of
-from apps.text_analysis.settings import SummarySettings
+from apps.text_analysis.settings import SummarySettings, TextAnalysisArgs
 from apps.text_analysis.summary import Summarizer, centrality, distinct, spread
+
+APP = Path(__file__).parents[3] / "apps/text_analysis"
 
 LABELLED = {
     "positive": [
@@ -244,3 +250,20 @@ def test_the_caller_may_know_the_language(preprocessor: Preprocessor) -> None:
 def test_nothing_is_no_text(preprocessor: Preprocessor, text: str) -> None:
     with pytest.raises(PipelineError, match="must contain text"):
         preprocessor.prepare(text)
+
+
+def test_a_summary_replica_takes_its_settings(model: Path) -> None:
+    replica = SummaryReplica(EmbedderArgs(max_tokens=128), model)
+    replica.reconfigure({"duplicate_cosine": 1, "batch": 2})
+    found = asyncio.run(replica.summarize(BRIDGE, 9))
+    assert (len(found.sentences), found.duplicates) == (9, 0)
+    with pytest.raises(ValueError, match="duplicate_cosine"):
+        replica.reconfigure({"duplicate_cosine": 2})
+
+
+def test_the_gpu_variant_refuses_a_runtime_without_cuda(model: Path) -> None:
+    (config,) = yaml.safe_load((APP / "gpu/serve.yaml").read_text())["applications"]
+    args = TextAnalysisArgs(**config["args"])
+    assert (args.embedder.device, args.embedder.max_tokens) == ("cuda", TextAnalysisArgs().embedder.max_tokens)
+    with pytest.raises(RuntimeError, match="pipeline-gpu"):
+        SummaryReplica(args.embedder, model)

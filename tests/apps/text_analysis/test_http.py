@@ -322,8 +322,9 @@ def test_the_deadline_of_the_request_bounds_the_branches_too(fake: tuple[FakeSte
 
 
 @pytest.mark.parametrize(("path", "body"), [("/analyze", TEXT), ("/analyze/batch", {"texts": ["a", "b"]})])
-def test_both_branches_stop_when_the_client_leaves(fake: tuple[FakeSteps, str], path: str, body: Any) -> None:
-    steps, url = fake
+def test_both_branches_stop_when_the_client_leaves(serving: Callable[[Any], str], path: str, body: Any) -> None:
+    steps = FakeSteps()
+    url = serving(build_asgi(Pipeline(steps), LimitArgs()))  # nothing but the client ends a branch before 10 seconds
     steps.outcome = {"sentiment": "wait", "summary": "wait"}
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(url + path, json=body, timeout=0.2)
