@@ -76,7 +76,7 @@ class Grounding:
             return None
         is_row = isinstance(value, LineItem)
         place = self._layout.place(*span)
-        confidence = round((_ROW if is_row else _STANDS_THERE) * place.confidence, 3)
+        confidence = place.sure(_ROW if is_row else _STANDS_THERE)
         kept = self._item(value) if is_row else value
         return Found(value=kept, confidence=confidence, page=place.page, box=place.box)
 

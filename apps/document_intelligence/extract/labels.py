@@ -67,8 +67,7 @@ class Labels:
     def found(self, value: T, start: int, end: int, confidence: float) -> Found[T]:
         """Return a value with the place of text[start:end]."""
         place = self.layout.place(start, end)
-        sure = round(confidence * place.confidence, 3)
-        return Found(value=value, confidence=sure, page=place.page, box=place.box)
+        return Found(value=value, confidence=place.sure(confidence), page=place.page, box=place.box)
 
     def value(self, labels: tuple[str, ...], parse: Parser[T], *, last: bool = False) -> Found[T] | None:
         """Return the value beside the first (or last) label that has one; `labels` are patterns, the best first."""

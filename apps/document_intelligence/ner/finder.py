@@ -35,7 +35,7 @@ class EntityFinder:
         found = []
         for span in sorted([*ruled, *named], key=lambda span: span.start):
             place = layout.place(span.start, span.end)
-            confidence = round(span.confidence * place.confidence, 3)
+            confidence = place.sure(span.confidence)
             if confidence >= self.settings.least_confidence:
                 text = layout.text[span.start : span.end].replace("\t", " ").replace("\n", " ")
                 found.append(

@@ -59,7 +59,7 @@ _BEFORE_PERSON = re.compile(
 _TITLE = re.compile(r"^(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|Madam)\b\.?\s")
 # An initial or abbreviation keeps its mark; the end of a sentence is none.
 _WORD = r"(?:[A-Z]\.){1,3}|(?:Dr|Mr|Mrs|Ms|Prof|St|Co|Inc|Ltd|Corp)\.|[A-Z][\w'&-]*\w|[A-Z]"
-_CANDIDATE = re.compile(rf"(?<![\w@.])(?:{_WORD})(?: (?:(?:of|and|the|de|van|von|der|&) )?(?:{_WORD})){{0,5}}")
+_CANDIDATE = re.compile(rf"(?<![\w@.])(?:{_WORD})(?: (?:(?:of|the|de|van|von|der|&) )?(?:{_WORD})){{0,5}}")
 # A number of a street at the end, or before, says that the run is an address.
 _NUMBER_BESIDE = re.compile(r"\d{1,5}[a-z]? $")
 _STREET = re.compile(r"\b(?:Street|Road|Lane|Avenue|Square|Way|Row|Court|Drive|Close)\b")

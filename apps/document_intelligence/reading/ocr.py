@@ -96,7 +96,7 @@ def recognise(image: Any, scale: float) -> list[Word]:
         x0, y0, x1, y1 = (value / scale for value in box)
         word = Word(text, (x0, y0, x1, y1), item.Confidence(tesserocr.RIL.WORD) / 100)
         # Tesseract parts addresses of mail at the wide sign in their middle.
-        if words and "@" in (text[:1], words[-1].text[-1:]) and 0 <= x0 - words[-1].box[2] < (y1 - y0) / 2:
+        if words and "@" in (text[:1], words[-1].text[-1:]) and abs(x0 - words[-1].box[2]) < (y1 - y0) / 2:
             before = words.pop()
             confidence = min(before.confidence, word.confidence)
             word = Word(before.text + text, union([before.box, word.box]), confidence)

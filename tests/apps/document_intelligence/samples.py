@@ -456,7 +456,7 @@ def contract(chance: random.Random) -> Sheet:
         "governing_law": place,
     }
     sheet.knows(("organisation", one), ("organisation", other), ("date", written), ("money", price))
-    sheet.knows(("place", place))
+    sheet.knows(*(("place", each) for each in place.split(" and ")))
     return sheet
 
 
