@@ -31,6 +31,6 @@ def probabilities(
     """
     cosines = texts.astype(np.float64) @ labels.astype(np.float64).T
     if multi_label:
-        return np.asarray(1 / (1 + np.exp(-(cosines - threshold) / temperature)))
+        return np.asarray(0.5 + 0.5 * np.tanh((cosines - threshold) / (2 * temperature)))
     scores = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / temperature)
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))
