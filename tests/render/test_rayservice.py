@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rayops.paths import ROOT
 from rayops.render import Obj, containers, of_kind, one, pod_specs
 
 Rendered = Callable[[Path], list[Obj]]
@@ -44,9 +45,11 @@ def test_groups_keep_their_order_and_their_names_apart(service: Obj) -> None:
     assert len(names) == len(set(names)), names
 
 
-def test_gpu_group_asks_for_a_gpu_and_for_its_nodes(service: Obj) -> None:
+def test_gpu_group_asks_for_gpus_and_for_their_nodes(pipeline: Path, service: Obj) -> None:
     gpu = cluster(service)["workerGroupSpecs"][1]["template"]["spec"]
-    assert gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    (number,) = re.findall(r"^gpuGpus=(\d+)$", (ROOT / pipeline / "sizing.env").read_text(), re.MULTILINE)
+    resources = gpu["containers"][0]["resources"]
+    assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == number
     assert gpu["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert gpu["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 

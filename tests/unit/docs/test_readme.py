@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from pathlib import Path
 
 from rayops.cli import down, status, up
 from tests.unit.docs.markdown_pages import ROOT
@@ -21,9 +22,12 @@ def test_it_fits_a_few_screens() -> None:
 
 
 def test_second_level_pages_are_short() -> None:
-    assert {
-        page.parent.name for page in ROOT.glob("*/README.md") if len(page.read_text("utf-8").splitlines()) > 60
-    } == set()
+    """The lines of an index, one for each runbook and decision, do not count: they are looked up, not read."""
+
+    def read(page: Path) -> int:
+        return sum("(observability/runbooks/" not in line and "](decisions/" not in line for line in page.open())
+
+    assert {page.parent.name for page in ROOT.glob("*/README.md") if read(page) > 60} == set()
 
 
 def test_the_table_of_times_has_the_steps_of_up() -> None:
