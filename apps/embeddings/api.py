@@ -102,7 +102,7 @@ class ClassifyRequest(StrictRequest):
     labels: list[Name | LabelIn] = Field(min_length=2, max_length=MOST_LABELS)
     multi_label: bool = Field(default=False, description="each label on its own: any number of them may hold")
     temperature: float | None = Field(
-        default=None, gt=0, le=10, description="smaller: surer; the live setting if absent"
+        default=None, ge=0.001, le=10, description="smaller: surer; the live setting if absent"
     )
 
     @model_validator(mode="after")

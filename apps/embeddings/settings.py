@@ -71,7 +71,7 @@ class EmbedderSettings(Arguments):
 class ClassifierSettings(Arguments):
     """Live settings of the AutoscaledClassifier."""
 
-    temperature: float = Field(default=0.05, gt=0, le=10, description="of a request that states none")
+    temperature: float = Field(default=0.05, ge=0.001, le=10, description="of a request that states none")
     threshold: float = Field(default=0.25, ge=-1, le=1, description="cosine of an even chance, with many labels")
 
 

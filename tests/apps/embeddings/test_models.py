@@ -16,11 +16,13 @@ from apps.common import onnx_int8
 from apps.common.errors import PipelineError
 from apps.common.onnx_text import Embedder
 from apps.common.prepare import prepare_int8
+from apps.common.settings import LimitArgs
 from apps.embeddings import check
-from apps.embeddings.encoder import BatchedEncoder, Encoder, shortened
+from apps.embeddings.deployments import AutoscaledClassifierReplica, EmbedderReplica, EmbeddingsIngress
+from apps.embeddings.encoder import BatchedEncoder, Embedded, Encoder, shortened
 from apps.embeddings.pace import LEAST_BLOCKS, Limits, Pace, blocks
 from apps.embeddings.settings import FP32, INT8, EmbedderSettings, EmbeddingsArgs, EncoderArgs
-from apps.embeddings.zero_shot import probabilities
+from apps.embeddings.zero_shot import Label, probabilities
 
 SENTENCES = (Path(__file__).parents[1] / "data/sentences.txt").read_text().splitlines()
 
@@ -198,3 +200,35 @@ def test_probabilities_of_one_label_and_of_many() -> None:
     np.testing.assert_allclose(one, [[1 / (1 + np.exp(-4)), 1 / (1 + np.exp(4))]], rtol=1e-5)
     many = probabilities(texts, labels, multi_label=True, temperature=0.1, threshold=0.6)
     np.testing.assert_allclose(many, [[1 / (1 + np.exp(-4)), 0.5]], rtol=1e-5)
+    with np.errstate(all="raise", under="ignore"):
+        for multi_label in (False, True):
+            surest = probabilities(texts, labels, multi_label=multi_label, temperature=0.001, threshold=0.8)
+            np.testing.assert_allclose(surest, [[1, 0]], atol=1e-12)
+
+
+class FixedEmbedder:
+    """A handle that gives three vectors: one text, two labels."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    async def remote(self, *_: Any) -> Embedded:
+        return Embedded(np.array([[1, 0], [1, 0], [0.6, 0.8]], np.float32), 9)
+
+
+def test_replicas_take_their_live_settings(model: Path) -> None:
+    replica = AutoscaledClassifierReplica(FP32, FixedEmbedder())
+    labels = [Label("a"), Label("b")]
+    asked = [["x"], labels, False, None]
+    (plain,) = asyncio.run(replica.classify(*asked))  # type: ignore[arg-type]
+    replica.reconfigure({"temperature": 10})
+    (even,) = asyncio.run(replica.classify(*asked))  # type: ignore[arg-type]
+    assert plain[0] > even[0] > 0.5
+    embedder = EmbedderReplica(EncoderArgs(), {FP32: model})
+    embedder.reconfigure({"batch_blocks": 8})
+    assert embedder._models[FP32]._queue._get_max_batch_size() == 8
+    ingress = EmbeddingsIngress(LimitArgs(), {}, FP32, None, None)
+    ingress.reconfigure({"revision": "7"})
+    assert ingress.service.settings.revision == "7"
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        embedder.reconfigure({"wait": 1})
