@@ -58,6 +58,7 @@ class Settings(BaseModel):
 
     revision: str
     pages_in_flight: int
+    bytes_in_flight: int
 
 
 class DocumentAnswer(BaseModel):

@@ -38,19 +38,13 @@ class OcrReplica(Replica):
         self._reader = Reader(args)
         self._reader.prove()
 
-    async def open(self, content: Any, media_type: MediaType, first: int) -> Opened:
+    async def open(self, content: bytes, media_type: MediaType, first: int) -> Opened:
         """Return the text layers from page `first` on, and which pages need OCR."""
-        return await self._reader.open(await _content(content), media_type, first)
+        return await self._reader.open(content, media_type, first)
 
-    async def page(self, content: Any, media_type: MediaType, number: int) -> Page:
+    async def page(self, content: bytes, media_type: MediaType, number: int) -> Page:
         """Return one page, read by OCR."""
-        return await self._reader.page(await _content(content), media_type, number)
-
-
-async def _content(shared: Any) -> bytes:
-    """Return the bytes of what `HandleSteps.share` made."""
-    content: bytes = shared if isinstance(shared, bytes) else await shared[0]
-    return content
+        return await self._reader.page(content, media_type, number)
 
 
 class NerReplica(Replica):

@@ -18,13 +18,10 @@ from apps.document_intelligence.settings import IngressSettings
 class Steps(Protocol):
     """What the pipeline is made of. Every step may raise PipelineError."""
 
-    def share(self, content: bytes) -> Any:
-        """Return what `open` and `page` take for the bytes: a large document travels once, not with each page."""
-
-    async def open(self, content: Any, media_type: MediaType, first: int) -> Opened:
+    async def open(self, content: bytes, media_type: MediaType, first: int) -> Opened:
         """Read the text layers from page `first` on, for a while."""
 
-    async def page(self, content: Any, media_type: MediaType, number: int) -> Page:
+    async def page(self, content: bytes, media_type: MediaType, number: int) -> Page:
         """Read one page by OCR."""
 
     async def entities(self, pages: Sequence[Page]) -> list[Entity]:
@@ -81,12 +78,11 @@ class Pipeline:
 
     async def _pages(self, content: bytes, media_type: MediaType, clock: Clock) -> list[Page]:
         """Return all pages in order: text layers slice by slice, then scanned pages, some at a time."""
-        shared = self._steps.share(content)
         pages: list[Page] = []
         scanned: list[int] = []
         first: int | None = 1
         while first is not None:
-            opened = await self._steps.open(shared, media_type, first)
+            opened = await self._steps.open(content, media_type, first)
             pages += opened.pages
             scanned += opened.scanned
             self._check(pages)
@@ -96,13 +92,17 @@ class Pipeline:
 
         async def work() -> None:
             for number in waiting:
-                pages.append(await self._steps.page(shared, media_type, number))
+                pages.append(await self._steps.page(content, media_type, number))
                 self._check(pages)
 
         # So many workers as pages may be in flight; each takes the next page when it is done with one.
-        await together(*(work() for _ in range(min(self.settings.pages_in_flight, len(scanned)))))
+        await together(*(work() for _ in range(min(self._at_once(len(content)), len(scanned)))))
         clock.lap("ocr")
         return sorted(pages, key=lambda page: page.number)
+
+    def _at_once(self, size: int) -> int:
+        """Return how many pages of `size` bytes of document are read at once: each call carries the whole."""
+        return max(1, min(self.settings.pages_in_flight, self.settings.bytes_in_flight // max(1, size)))
 
     def _check(self, pages: Sequence[Page]) -> None:
         if sum(page.characters for page in pages) > self._characters:

