@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 
-from apps.embeddings.protos import embeddings_pb2 as pb
-from apps.embeddings.protos import embeddings_pb2_grpc
-from rayops.kube import Kube, Timeout, dig, equals, eventually
+from rayops.kube import Kube, dig
 from rayops.kube.objects import POD, kind_of, name_of
 from rayops.paths import ROOT
 from rayops.pipeline import first_answer, sample_of
 from rayops.render import name_of as title
 from tests.apps.hostile import JSON, Operation, check, operations
+from tests.e2e import own_embeddings
 from tests.harness import Cluster, ServiceUnderTest, differences
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
@@ -64,6 +62,10 @@ def test_none_is_left_out() -> None:
     assert there == {*EXPECTED, "rag"}
 
 
+def test_what_it_has_of_its_own(service: ServiceUnderTest, record: Callable[..., None]) -> None:
+    record(**OWN.get(service.name, nothing_more)(service))
+
+
 def test_bad_input_is_refused_and_restarts_nothing(service: ServiceUnderTest, kube: Kube) -> None:
     described = operations(httpx.get(f"{service.url}/openapi.json").json())
     assert described
@@ -78,10 +80,6 @@ def test_bad_input_is_refused_and_restarts_nothing(service: ServiceUnderTest, ku
         for status in dig(pod, "status", "containerStatuses") or []:
             assert status["restartCount"] == 0, name_of(pod)
     assert EXPECTED[service.name](first_answer(service.name, service.url).body)
-
-
-def test_what_it_has_of_its_own(service: ServiceUnderTest, record: Callable[..., None]) -> None:
-    record(**OWN.get(service.name, nothing_more)(service))
 
 
 def nothing_more(service: ServiceUnderTest) -> dict[str, Any]:
@@ -105,44 +103,9 @@ def streams_and_takes_feedback(service: ServiceUnderTest) -> dict[str, Any]:
     return {"events": len(events)}
 
 
-def speaks_grpc_and_classifies_from_zero(service: ServiceUnderTest) -> dict[str, Any]:
-    """The published interface through the cluster's Service; the classifier comes when it is asked, and goes again."""
-    target = service.cluster.address(service.namespace, f"{service.name}-serve-svc", "serve-grpc")
-    with grpc.insecure_channel(target.removeprefix("http://")) as channel:
-        stub = embeddings_pb2_grpc.EmbeddingServiceStub(channel)
-        found = stub.Embed(pb.EmbedRequest(model="all-minilm-l6-v2", texts=["a", "b"]), timeout=30)
-        assert [len(each.values) for each in found.embeddings] == [384, 384]
-        parts = stub.EmbedStream(pb.EmbedRequest(model="all-minilm-l6-v2", texts=["x"] * 150), timeout=30)
-        assert sum(len(part.embeddings) for part in parts) == 150
-        with pytest.raises(grpc.RpcError) as refused:
-            stub.Embed(pb.EmbedRequest(model="all-minilm-l6-v2"), timeout=30)
-        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        eventually(classifiers(service), len, equals(0), Timeout.MEDIUM, "no classifier while nobody asks")
-        started = time.monotonic()
-        labels = [pb.Label(name="restaurant"), pb.Label(name="car")]
-        answer = stub.Classify(pb.ClassifyRequest(texts=["The soup was cold."], labels=labels), timeout=30)
-        from_zero = time.monotonic() - started
-    assert answer.results[0].scores[0].label == "restaurant"
-    assert classifiers(service)()
-    started = time.monotonic()
-    eventually(classifiers(service), len, equals(0), Timeout.MEDIUM, "the idle classifier is gone")
-    return {"classify_from_zero_s": round(from_zero, 2), "gone_after_s": round(time.monotonic() - started, 1)}
-
-
-def classifiers(service: ServiceUnderTest) -> Callable[[], list[Any]]:
-    """Getter: the replicas of the AutoscaledClassifier."""
-
-    def get() -> list[Any]:
-        (application,) = service.serve_status()()["applications"].values()
-        replicas: list[Any] = application["deployments"]["AutoscaledClassifier"]["replicas"]
-        return replicas
-
-    return get
-
-
 OWN: dict[str, Callable[[ServiceUnderTest], dict[str, Any]]] = {
     "support-assistant": streams_and_takes_feedback,
-    "embeddings": speaks_grpc_and_classifies_from_zero,
+    "embeddings": own_embeddings.check,
 }
 
 
