@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", default="document-intelligence", metavar="NAME", help="folder below overlays/ENV")
     parser.add_argument("--env", default="dev", help="folder below overlays (default: dev)")
     parser.add_argument("--rate", type=_positive, nargs="+", metavar="R", help="documents a second; several: a table")
-    parser.add_argument("--duration", type=_positive, default=3600.0, metavar="S", help="measured seconds of one run")
+    parser.add_argument("--duration", type=_positive, default=2400.0, metavar="S", help="measured seconds of one run")
     parser.add_argument("--replications", type=_count, default=6, metavar="N", help="runs with seeds of their own")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="the first seed (default: 1)")
     parser.add_argument("--gpus", type=_count, metavar="N", help="one worker with N GPUs in place of sizing.env's")

@@ -15,8 +15,8 @@ HOUR = 3600.0
 class Effort:
     """How long and how often. seconds: measured in one replication, after `warmup` seconds; seeds: seed, seed + 1, …"""
 
-    seconds: float = 3600.0
-    warmup: float = 600.0
+    seconds: float = 2400.0
+    warmup: float = 480.0
     replications: int = 6
     seed: int = 1
 

@@ -1,5 +1,6 @@
 """What the simulation says, as text, Markdown and JSON."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +66,8 @@ def method(study: Study) -> str:
         f"Load: the dedicated GPUs {BUSY:.0%} busy. Scenarios: mix {study.main}, {effort.replications} replications "
         f"of {effort.seconds:g} s after {effort.warmup:g} s of warm-up,\nseeds from {effort.seed}; ± is the 95 % "
         f"confidence interval (Student's t). day: the load swings by {SWING:.0%} around its mean, {DAY_SPEED} hours "
-        "pass in one.\nAssumptions: change against dedicated and sequential, same documents, median unless it says p95."
+        "pass in one.\nAssumptions: change against dedicated and sequential, same documents, median unless it says p95; "
+        "runs a quarter as long."
     )
 
 
@@ -115,4 +117,5 @@ def marked(page: Path, name: str) -> str:
 
 
 def _change(value: Estimate) -> str:
-    return f"{value.mean:+.0%}"
+    mean = f"{value.mean:+.0%}"
+    return mean if math.isnan(value.half) else f"{mean} ± {value.half * 100:.0f}"

@@ -22,10 +22,6 @@ class Estimate:
         mean = f"{self.mean * scale:.{digits}f}"
         return mean if math.isnan(self.half) else f"{mean} ± {self.half * scale:.{digits}f}"
 
-    def holds(self, value: float) -> bool:
-        """Whether the value lies in the interval."""
-        return abs(value - self.mean) <= self.half
-
 
 def estimate(values: Sequence[float]) -> Estimate:
     """Mean and interval of one value per replication."""

@@ -12,7 +12,7 @@ from rayops import cli
 from rayops.errors import RayopsError
 from rayops.paths import ROOT
 
-COMMANDS = {"up", "down", "status"}
+COMMANDS = {"up", "down", "simulate", "status"}
 
 
 def rayops(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -45,7 +45,9 @@ except SystemExit as ended:
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"], ["down", "--help"], ["status", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["up", "--help"], ["down", "--help"], ["status", "--help"], ["simulate", "--help"]]
+)
 def test_help_is_fast_because_it_imports_nothing_heavy(arguments: list[str]) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", MODULES.format(arguments=arguments)]
@@ -54,7 +56,9 @@ def test_help_is_fast_because_it_imports_nothing_heavy(arguments: list[str]) -> 
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     code, *modules = said.splitlines()[-1].split()
     assert code == "0"
-    assert not {"kubernetes", "rich", "yaml", "urllib.request", "rayops.kube"} & set(modules)
+    assert not {"kubernetes", "rich", "yaml", "pydantic", "simpy", "matplotlib", "urllib.request", "rayops.kube"} & set(
+        modules
+    )
     assert after.ru_utime - before.ru_utime < 1.0
 
 

@@ -29,7 +29,7 @@ class Theirs:
             policy_state=self.state,
         )
         wanted, self.state = self.policy(context)
-        return min(self.config.max_replicas, max(self.config.min_replicas, wanted))
+        return int(min(self.config.max_replicas, max(self.config.min_replicas, wanted)))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -45,7 +45,7 @@ def test_the_policy_decides_as_ray_s(seed: int, monkeypatch: pytest.MonkeyPatch)
         "downscaling_factor": chance.choice([0.3, 1.0]),
     }
     clock = [1000.0]
-    theirs, ours = Theirs(AutoscalingConfig(**values), clock, monkeypatch), Policy(Scaling(**values))
+    theirs, ours = Theirs(AutoscalingConfig(**values), clock, monkeypatch), Policy(Scaling.model_validate(values))
     running = target = max(1, int(values["min_replicas"]))
     ongoing, changes = 4.0, 0
     for _ in range(400):

@@ -31,7 +31,8 @@ def ask(desk: Desk, *works: float) -> list[tuple[float, bool]]:
 
 def ends(speed: float, *works: float) -> list[float]:
     env = Environment()
-    processor, seen = Processor(env, speed), []
+    processor = Processor(env, speed)
+    seen: list[float] = []
     for work in works:
         processor.add(work, lambda: seen.append(round(env.now, 6)))
     env.run()
@@ -56,7 +57,8 @@ def test_jobs_share_a_processor_in_equal_parts(speed: float, works: list[float],
 
 def test_a_job_that_comes_later_slows_the_one_that_is_there() -> None:
     env = Environment()
-    processor, seen = Processor(env, 1.0), []
+    processor = Processor(env, 1.0)
+    seen: list[float] = []
     processor.add(2.0, lambda: seen.append(env.now))
     env.run(until=1.0)
     processor.add(0.5, lambda: seen.append(env.now))
@@ -196,7 +198,8 @@ def steps(pool: Gpus, *actions: tuple[float, Callable[[], object]]) -> None:
 
 
 def test_a_worker_starts_when_a_replica_finds_no_room_and_ends_when_it_stays_empty() -> None:
-    pool, station, places = gpus(Workers(1, 0, 2, start_s=60, idle_s=30)), Station("A", 1.0, 1.0, gpus=0.5), []
+    pool, station = gpus(Workers(1, 0, 2, start_s=60, idle_s=30)), Station("A", 1.0, 1.0, gpus=0.5)
+    places: list[Place] = []
     for _ in range(3):
         pool.place(station, places.append)
     assert places == []
@@ -215,7 +218,8 @@ def test_a_worker_starts_when_a_replica_finds_no_room_and_ends_when_it_stays_emp
 
 
 def test_two_small_replicas_wait_for_one_worker_together() -> None:
-    pool, station, places = gpus(Workers(1, 0, 5, start_s=60)), Station("A", 1.0, 1.0, gpus=0.25), []
+    pool, station = gpus(Workers(1, 0, 5, start_s=60)), Station("A", 1.0, 1.0, gpus=0.25)
+    places: list[Place] = []
     for _ in range(4):
         pool.place(station, places.append)
     pool.env.run(until=100)
