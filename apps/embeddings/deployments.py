@@ -30,7 +30,7 @@ class EmbedderReplica(Replica):
             from apps.embeddings.encoder import BatchedEncoder, Encoder
 
             self._models = {
-                name: BatchedEncoder(Encoder(folder, args.threads, args.max_tokens), args)
+                name: BatchedEncoder(Encoder(folder, args.threads, args.max_tokens, args.device), args)
                 for name, folder in models.items()
             }
 

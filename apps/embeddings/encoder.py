@@ -12,6 +12,7 @@ import numpy as np
 from apps.common.errors import PipelineError
 from apps.common.onnx_text import Embedder, Vectors
 from apps.common.serving import batched
+from apps.common.settings import Device
 from apps.embeddings.pace import Pace, blocks
 from apps.embeddings.settings import EmbedderSettings, EncoderArgs
 
@@ -32,8 +33,8 @@ class Embedded:
 class Encoder(Embedder):
     """An exported encoder whose inputs may be token ids as well."""
 
-    def __init__(self, folder: Path, threads: int = 1, max_tokens: int = 256):
-        super().__init__(folder, threads, max_tokens)
+    def __init__(self, folder: Path, threads: int = 1, max_tokens: int = 256, device: Device = "cpu"):
+        super().__init__(folder, threads, max_tokens, device)
         self.max_tokens = min(max_tokens, int(self.description["positions"]))
         self.width = int(self._session.get_outputs()[0].shape[1])
         self._vocabulary = int(self._tokenizer.get_vocab_size())

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from apps.common.settings import Arguments, PipelineArgs
+from apps.common.settings import Arguments, Device, PipelineArgs
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 FP32, INT8 = "all-minilm-l6-v2", "all-minilm-l6-v2-int8"
@@ -23,6 +23,7 @@ class EncoderArgs(Arguments):
 
     threads: int = Field(default=1, ge=1, le=64, description="of one batch")
     max_tokens: int = Field(default=256, ge=8, le=512, description="longer texts are cut")
+    device: Device = Field(default="cpu", description="cuda needs onnxruntime-gpu; int8 gains nothing there")
     batches_in_flight: int = Field(default=2, ge=1, le=16, description="batches of one model that run at once")
 
 
