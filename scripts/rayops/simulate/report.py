@@ -66,8 +66,8 @@ def method(study: Study) -> str:
         f"Load: the dedicated GPUs {BUSY:.0%} busy. Scenarios: mix {study.main}, {effort.replications} replications "
         f"of {effort.seconds:g} s after {effort.warmup:g} s of warm-up,\nseeds from {effort.seed}; ± is the 95 % "
         f"confidence interval (Student's t). day: the load swings by {SWING:.0%} around its mean, {DAY_SPEED} hours "
-        "pass in one.\nAssumptions: change against dedicated and sequential, same documents, median unless it says p95; "
-        "runs a quarter as long."
+        "pass in one.\nAssumptions: change against dedicated and sequential, same documents, median unless it says "
+        "p95; runs a quarter as long."
     )
 
 
