@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from apps.document_intelligence.pages import Page, union
 from apps.document_intelligence.reading import pdf
-from apps.document_intelligence.reading.bounds import Bounds, damaged, too_many_pixels
+from apps.document_intelligence.reading.bounds import Bounds, damaged
 from apps.document_intelligence.reading.lines import Word, page_of
 from apps.document_intelligence.reading.png import ASSUMED_DPI, size_of
 
@@ -40,10 +40,8 @@ def read_png(content: bytes, bounds: Bounds) -> Page:
     Raises:
         RefusedError: damaged, or too many pixels.
     """
-    width, height = size_of(content)
-    if width * height > bounds.image_pixels:
-        raise too_many_pixels(width, height, bounds.image_pixels)
-    Image.MAX_IMAGE_PIXELS = None  # the bound above is ours
+    width, height = size_of(content, bounds)
+    Image.MAX_IMAGE_PIXELS = None  # the bound is ours, and the header was held against it
     try:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
         dpi = _dpi(image.info.get("dpi"))

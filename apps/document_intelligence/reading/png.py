@@ -10,11 +10,11 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ASSUMED_DPI = 200.0
 
 
-def size_of(content: bytes) -> tuple[int, int]:
+def size_of(content: bytes, bounds: Bounds) -> tuple[int, int]:
     """Return width and height in pixels from the header.
 
     Raises:
-        RefusedError: not a PNG.
+        RefusedError: not a PNG, or more pixels than are decoded.
     """
     if not content.startswith(SIGNATURE):
         raise damaged("PNG", "it does not begin with the signature of a PNG")
@@ -23,6 +23,8 @@ def size_of(content: bytes) -> tuple[int, int]:
     width, height = struct.unpack(">II", content[16:24])
     if not width or not height:
         raise damaged("PNG", f"{width} x {height} pixels")
+    if width * height > bounds.image_pixels:
+        raise too_many_pixels(width, height, bounds.image_pixels)
     return width, height
 
 
@@ -32,7 +34,5 @@ def open_png(content: bytes, bounds: Bounds) -> Opened:
     Raises:
         RefusedError: not a PNG, or more pixels than are decoded.
     """
-    width, height = size_of(content)
-    if width * height > bounds.image_pixels:
-        raise too_many_pixels(width, height, bounds.image_pixels)
+    size_of(content, bounds)
     return Opened(1, [], [1])

@@ -76,6 +76,11 @@ def test_labels_give_values_right_of_them_and_below() -> None:
     assert fields.iban is None
 
 
+def test_what_stands_behind_the_next_label_is_not_the_value_of_this_one() -> None:
+    fields = by_rules("invoice", "Bill To:       Invoice No:   R-77\nHolz AG        Date:        1 May 2026")
+    assert (value(fields.buyer), value(fields.number)) == ("Holz AG", "R-77")
+
+
 def test_slashes_are_read_as_the_live_setting_says() -> None:
     assert str(value(by_rules("invoice", INVOICE).date)) == "2026-04-03"
     assert str(value(by_rules("invoice", INVOICE, slash_dates="month-first").date)) == "2026-03-04"

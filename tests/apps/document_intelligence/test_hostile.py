@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -156,20 +157,33 @@ def test_the_replicas_are_still_there(url: str) -> None:
     assert httpx.get(f"{url}/readyz", timeout=10).json()["status"] == "ready"
 
 
-def test_readers_in_flight_are_bounded_and_end_with_their_caller(run: Run) -> None:
-    laughs = next(file for file in ZOO if file.name == "forms that draw forms").content
+def test_readers_in_flight_are_bounded_and_end_with_their_caller(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from apps.document_intelligence.reading import sandbox
 
-    async def leave() -> float:
-        reader = Reader(ReaderArgs())
-        first = asyncio.ensure_future(reader.open(laughs, "application/pdf"))
+    hanging = (sandbox._COMMAND[0], "-c", "import time; time.sleep(60)")
+    command = sandbox._COMMAND
+    reader = Reader(ReaderArgs())
+    started: list[Any] = []
+    start = reader._start
+
+    def watched() -> Any:
+        started.append(start())
+        return started[-1]
+
+    async def leave() -> None:
+        monkeypatch.setattr(reader, "_start", watched)
+        monkeypatch.setattr(sandbox, "_COMMAND", hanging)
+        first = asyncio.ensure_future(reader.open(b"%PDF-", "application/pdf"))
         await asyncio.sleep(0.3)
         # One process at a time: this one waits for the first.
+        monkeypatch.setattr(sandbox, "_COMMAND", command)
         second = asyncio.ensure_future(reader.open(hostile_files.written(1), "application/pdf"))
         await asyncio.sleep(0.3)
-        assert not second.done()
-        started = time.monotonic()
+        assert len(started) == 1
         first.cancel()
         assert (await second).count == 1
-        return time.monotonic() - started
+        assert started[0].wait(5) == -signal.SIGKILL
 
-    assert run(leave()) < 5
+    began = time.monotonic()
+    run(leave())
+    assert time.monotonic() - began < 10

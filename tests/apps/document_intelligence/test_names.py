@@ -84,6 +84,15 @@ def test_rules_come_first_and_every_entity_has_its_place(names: ZeroShotNames) -
     assert {entity.kind for entity in finder.find(pages("Helsinki, 1 May 2026"))} == {"date"}
 
 
+def test_what_a_rule_has_found_is_no_name() -> None:
+    class Eager:
+        def spans(self, text: str) -> list[Span]:
+            return [Span(0, len(text), "place", 0.9), Span(2, 5, "person", 0.9), Span(11, 15, "person", 0.9)]
+
+    found = EntityFinder(Eager()).find(pages("1 May 2026 Anna"))
+    assert [(entity.kind, entity.text) for entity in found] == [("date", "1 May 2026"), ("person", "Anna")]
+
+
 def test_a_badly_read_word_makes_an_entity_less_sure() -> None:
     class NoNames:
         def spans(self, text: str) -> list[Span]:  # noqa: ARG002
