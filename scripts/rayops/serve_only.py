@@ -91,8 +91,13 @@ def up(pipeline: str, environment: str) -> int:
 
 
 def serve_config(pipeline: str, environment: str) -> dict[str, Any]:
-    """The Serve config of the overlay: of the app's folder among its resources (apps/NAME, or a variant below it)."""
-    return read_serve_file(app_serve_file(pipeline, environment, ROOT))
+    """The Serve config of the overlay: of the app's folder among its resources (apps/NAME, or a variant below it).
+
+    Without gRPC: Serve opens its port on every address of the machine, and has no option for that (Ray 2.60).
+    """
+    config = read_serve_file(app_serve_file(pipeline, environment, ROOT))
+    config.pop("grpc_options", None)
+    return config
 
 
 def status() -> str:

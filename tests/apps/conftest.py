@@ -43,6 +43,12 @@ def embedder(model: Path) -> Embedder:
 
 
 @pytest.fixture(scope="session")
+def corpus_data(model: Path) -> Path:
+    """Data folder with the index of this repository's own documents."""
+    return prepare_index(model.parent, CACHE / "data", ROOT).parent
+
+
+@pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     """Data folder with an index of three small documents."""
     corpus, data = tmp_path_factory.mktemp("corpus"), tmp_path_factory.mktemp("data")

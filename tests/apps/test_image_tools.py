@@ -53,10 +53,12 @@ def test_pruning_takes_what_is_listed_and_refuses_a_stale_list(tmp_path: Path, m
         prune.prune(tmp_path)
 
 
-def test_the_check_answers_from_a_document(model: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_does_the_work_of_every_pipeline(
+    model: Path, corpus_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert model.name == MODEL
     monkeypatch.setenv("PIPELINE_MODELS", str(model.parent))
-    monkeypatch.setenv("PIPELINE_DATA", str(small_data))
+    monkeypatch.setenv("PIPELINE_DATA", str(corpus_data))
     monkeypatch.setattr(check, "LAZY_MODULES", ("apps.common.retrieval.generate_openai",))
     found = asyncio.run(check.check())
     assert "at noon" in str(found["rag"])

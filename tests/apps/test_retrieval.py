@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from apps.common.onnx_text import Embedder
-from apps.common.prepare import prepare_index
 from apps.common.retrieval.rerank import make_reranker
 from apps.common.retrieval.search import SearchService, open_store
 from apps.common.retrieval.types import Hit
@@ -30,10 +29,9 @@ def _answers(hit: Hit, question: dict[str, Any]) -> bool:
     return hit.chunk.document == question["document"] and hit.chunk.section in sections
 
 
-def test_recall_at_3(model: Path, embedder: Embedder, questions: list[dict[str, Any]]) -> None:
-    prepared = prepare_index(model.parent, ROOT / ".cache" / "data", ROOT)
+def test_recall_at_3(model: Path, corpus_data: Path, embedder: Embedder, questions: list[dict[str, Any]]) -> None:
     args = RagArgs()
-    service = SearchService(open_store(args.store), embedder.digest, prepared)
+    service = SearchService(open_store(args.store), embedder.digest, corpus_data / args.index)
     reranker = make_reranker(args.reranker, model.parent)
     missed = []
     for question, vector in zip(questions, embedder.embed([q["question"] for q in questions]), strict=True):

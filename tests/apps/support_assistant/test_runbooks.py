@@ -9,7 +9,6 @@ import yaml
 
 from apps.common.deadline import Clock, Deadline
 from apps.common.onnx_text import Embedder
-from apps.common.prepare import prepare_index
 from apps.common.retrieval.rerank import make_reranker
 from apps.common.retrieval.settings import RerankerArgs
 from apps.support_assistant.answer import make_answerer
@@ -73,14 +72,8 @@ def test_a_replica_over_the_wrong_index_does_not_start(runbooks: Path, model: Pa
 
 
 @pytest.fixture(scope="module")
-def data(model: Path) -> Path:
-    """Data folder with the index of this repository."""
-    return prepare_index(model.parent, ROOT / ".cache" / "data", ROOT).parent
-
-
-@pytest.fixture(scope="module")
-def pipeline(data: Path, embedder: Embedder, model: Path) -> Pipeline:
-    index = RunbookIndex(CorpusArgs(), data, embedder.digest)
+def pipeline(corpus_data: Path, embedder: Embedder, model: Path) -> Pipeline:
+    index = RunbookIndex(CorpusArgs(), corpus_data, embedder.digest)
     warm_up(index, embedder, WarmUpArgs())
     reranker = make_reranker(RerankerArgs(), model.parent)
     return Pipeline(LocalSteps(embedder, index, reranker, make_answerer(AnswerArgs()), FeedbackLog(None, 100)))
@@ -138,8 +131,8 @@ def test_no_secret_of_a_ticket_gets_into_the_question(pipeline: Pipeline, ticket
             assert secret not in found.ticket.question, ticket["subject"]
 
 
-def test_the_check_of_the_image(data: Path, model: Path, runbooks: Path) -> None:
-    found = asyncio.run(check(SupportArgs(models=model.parent, data=data)))
+def test_the_check_of_the_image(corpus_data: Path, model: Path, runbooks: Path) -> None:
+    found = asyncio.run(check(SupportArgs(models=model.parent, data=corpus_data)))
     assert found["runbook"] == "base/observability/runbooks/serve-queue-full-503.md"
     with pytest.raises(ValueError, match="holds no runbook"):
         asyncio.run(check(SupportArgs(models=model.parent, data=runbooks)))

@@ -143,7 +143,7 @@ def test_a_ray_that_ends_does_not_count_as_running(ray: Path) -> None:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("apps/demo/gpu", "overlays/local/demo", "overlays/dev/demo", "overlays/dev/bare"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "apps/demo/serve.yaml").write_text("applications: [{name: general}]\n")
+    (tmp_path / "apps/demo/serve.yaml").write_text("grpc_options: {port: 9000}\napplications: [{name: general}]\n")
     (tmp_path / "apps/demo/gpu/serve.yaml").write_text("applications: [{name: gpu}]\n")
     for overlay, app in (("local/demo", "demo"), ("dev/demo", "demo/gpu"), ("dev/bare", "nowhere")):
         text = f"resources: [../../../apps/{app}]\n"
@@ -154,7 +154,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("environment", "name"), [("local", "general"), ("dev", "gpu")])
 def test_the_serve_config_is_the_one_of_the_app_that_the_overlay_names(root: Path, environment: str, name: str) -> None:
-    assert serve_only.serve_config("demo", environment)["applications"][0]["name"] == name
+    config = serve_only.serve_config("demo", environment)
+    assert config["applications"][0]["name"] == name
+    assert "grpc_options" not in config, "Serve would open its port to the network"
 
 
 def test_an_overlay_without_an_app_is_an_error(root: Path) -> None:
