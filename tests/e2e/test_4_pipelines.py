@@ -49,6 +49,7 @@ def test_it_is_healthy_ready_and_answers_right(
     ready = httpx.get(f"{service.url}/readyz", timeout=10)
     assert ready.status_code == 200, ready.text
     record(answer_ms=round(answer.milliseconds, 1), readyz_ms=round((time.monotonic() - started) * 1000, 1))
+    record(memory_mb=memory_mb(service, kube))
     wrong = {}
     for wanted in service.objects:
         live = kube.get(kind_of(wanted), wanted["metadata"]["name"], wanted["metadata"].get("namespace"))
@@ -120,9 +121,30 @@ def send(client: httpx.Client, operation: Operation) -> None:
 
 def replicas(service: ServiceUnderTest) -> dict[str, int]:
     """Process by replica, as Serve sees them."""
-    return {
-        replica["replica_id"]: replica["pid"]
+    return {replica["replica_id"]: replica["pid"] for _, replica in running(service)}
+
+
+def running(service: ServiceUnderTest) -> list[tuple[str, Any]]:
+    """Deployment and replica, of every application."""
+    return [
+        (name, replica)
         for application in service.serve_status()()["applications"].values()
-        for deployment in application["deployments"].values()
+        for name, deployment in application["deployments"].items()
         for replica in deployment["replicas"]
-    }
+    ]
+
+
+def memory_mb(service: ServiceUnderTest, kube: Kube) -> dict[str, int]:
+    """Resident memory of the largest replica of each deployment, in MB; what processes share counts in each."""
+    resident: dict[tuple[str, int], int] = {}
+    for pod in kube.list(POD, service.namespace):
+        if dig(pod, "status", "podIP") and "worker" in name_of(pod):
+            listed = kube.exec(service.namespace, name_of(pod), ["ps", "-eo", "pid=,rss="])
+            for line in listed.stdout.splitlines():
+                pid, kilobytes = line.split()
+                resident[dig(pod, "status", "podIP"), int(pid)] = int(kilobytes)
+    found: dict[str, int] = {}
+    for name, replica in running(service):
+        size = resident.get((replica["node_ip"], replica["pid"]), 0) * 1024 // 1_000_000
+        found[name] = max(found.get(name, 0), size)
+    return found
