@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +77,19 @@ class EmbeddingReplica(Replica):
 
     def configure(self, settings: RetrieverSettings) -> None:
         """Take live settings."""
-        batching: Any = self.embed
-        batching.set_max_batch_size(settings.batch_blocks)
-        batching.set_batch_wait_timeout_s(settings.batch_wait_ms / 1000)
+        self.embed.set_max_batch_size(settings.batch_blocks)
+        self.embed.set_batch_wait_timeout_s(settings.batch_wait_ms / 1000)
 
-    @batched(size=blocks, max_size=32, wait_s=0.001)
-    async def embed(self, batch: list[list[int]]) -> "list[Vectors]":
-        """Embed token ids; the caller passes one list of ids and gets one vector."""
+    @cached_property
+    def embed(self) -> Any:
+        """Embed token ids: awaitable; the caller passes one list of ids and gets one vector, (width,) float32.
+
+        Made for each object: Serve keeps one queue, bound to one event loop, for each function that it decorates (Ray
+        2.60), so a decorated method would be shared by all objects of the class in a process, as in local testing mode.
+        """
+        return batched(size=blocks, max_size=32, wait_s=0.001)(self._embed)  # type: ignore[arg-type]
+
+    async def _embed(self, batch: list[list[int]]) -> "list[Vectors]":
         return list(await asyncio.to_thread(self._embedder.run, batch))
 
 

@@ -40,10 +40,8 @@ async def read(reader: Reader, content: bytes, media_type: Any) -> str:
 
 @pytest.mark.parametrize("file", ZOO, ids=lambda file: f"{file.media_type.split('/')[1]}: {file.name}")
 def test_the_zoo(reader: Reader, file: Hostile, run: Run) -> None:
-    started = time.monotonic()
     answer = run(read(reader, file.content, file.media_type))
     assert answer == file.reason or file.reason is None, answer
-    assert time.monotonic() - started < 25
     if file.reason is None:
         assert answer in {"read", "damaged", "too_expensive", "too_many_pages", "too_many_characters"}
 
@@ -148,9 +146,9 @@ def test_bent_files(url: str, form: Any) -> None:
 )
 def test_long_texts_take_no_more_than_their_share_of_time(url: str, text: str) -> None:
     lines = "\n".join(text[start : start + 100] for start in range(0, len(text), 100))
-    started = time.monotonic()
+    started = time.process_time()
     assert ask(url, lines.encode(), TXT).status_code == 200
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 20, "a second when it is linear, hours when it is not"
 
 
 def test_the_replicas_are_still_there(url: str) -> None:

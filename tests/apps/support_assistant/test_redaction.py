@@ -84,6 +84,6 @@ def test_it_is_done_once() -> None:
     "unit", ["password ", "a.", "eyJa.", "1:", "1.", "--token ", "x@", "-----BEGIN ", "is ", "Ab1"]
 )
 def test_time_grows_with_the_length_alone(unit: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     redact(unit * (20_000 // len(unit)))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 10, "milliseconds when it is linear, hours when it is not"

@@ -154,6 +154,6 @@ def test_a_given_severity_stays() -> None:
     "unit", ["a  ", "On ", "> ", "A", "Failed", "AbCd", "exit ", "error ", "users ", "\n", "{", "-", "1:"]
 )
 def test_time_grows_with_the_length_alone(unit: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     understand("x", (unit * 20_000)[:20_000], None, None)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 10, "milliseconds when it is linear, hours when it is not"

@@ -121,11 +121,11 @@ def test_another_language_is_not_guessed(analyzer: SentimentAnalyzer, language: 
     assert (caught.value.status, caught.value.kind, caught.value.field) == (422, "unsupported_language", "language")
 
 
-@pytest.mark.parametrize("text", ["🤣😂" * 1000, "but good great awful " * 2000])
+@pytest.mark.parametrize("text", ["🤣😂" * 6000, "but good great awful " * 5000])
 def test_a_hostile_sentence_takes_linear_time(analyzer: SentimentAnalyzer, text: str) -> None:
     started = time.process_time()
     assert analyzer.analyze([text], "en").label == "positive"
-    assert time.process_time() - started < 1.5, "VADER alone takes many seconds"
+    assert time.process_time() - started < 10, "about a second; VADER alone takes a minute"
 
 
 def test_a_long_sentence_is_cut_at_spaces_and_whole(analyzer: SentimentAnalyzer) -> None:
