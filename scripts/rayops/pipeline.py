@@ -66,6 +66,10 @@ class FirstAnswer:
 def deploy(kube: "Kube", overlay: Path, image: str) -> Deployed:
     """Render an overlay, put the image in, apply it. Raises RayopsError where the API server refuses an object."""
     objects = render.set_image(render.render(overlay), IMAGE, image)
+    if render.of_kind(objects, "RayJob"):
+        where = overlay.relative_to(ROOT) if overlay.is_relative_to(ROOT) else overlay
+        hint = f"rayops up --until 'pipeline image', then kubectl apply -k {where}"
+        raise RayopsError(f"{where} is a job: it ends, and answers nobody", hint=hint)
     service = render.one(objects, "RayService")
     before = [kube.find(kind_of(obj), name_of(obj), dig(obj, "metadata", "namespace")) for obj in objects]
     after = kube.apply(objects)

@@ -112,6 +112,13 @@ def test_an_overlay_without_ray_service_is_an_error(rendered: list[Obj]) -> None
         deploy(FakeKube())
 
 
+def test_an_overlay_of_a_job_says_how_to_run_it(rendered: list[Obj]) -> None:
+    rendered[3]["kind"] = "RayJob"
+    with pytest.raises(RayopsError, match="overlays/local/rag is a job") as caught:
+        deploy(FakeKube())
+    assert "kubectl apply -k overlays/local/rag" in str(caught.value.hint)
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(pipeline, "ROOT", tmp_path)
