@@ -9,7 +9,7 @@ from typing import Any
 
 from apps.embeddings.batch.output import Done, Output, write_json
 from apps.embeddings.batch.plan import Shard, plan
-from apps.embeddings.batch.rows import TEXT_CHARACTERS
+from apps.embeddings.batch.rows import TEXT_CHARACTERS, InputError
 from apps.embeddings.batch.shard import ShardMaker, Work, to_json
 
 FORMAT = 1
@@ -132,7 +132,11 @@ def make_with_ray(concurrency: int) -> MakeShards:
     """
 
     def make(shards: Sequence[Shard], work: Work) -> Iterator[Done]:
-        import ray.data
+        try:
+            import ray.data
+        except ImportError as error:
+            hint = "in the pipeline image set PYTHONPATH=/srv/pipeline:/srv/batch (base/components/batch does)"
+            raise InputError(f"Ray Data cannot be imported, {error}; {hint}") from error
 
         if not ray.is_initialized():
             ray.init(log_to_driver=False)

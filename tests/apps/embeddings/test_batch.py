@@ -1,6 +1,7 @@
 """Batch inference: rows and their reasons, shards by content, resuming, progress, and one run with Ray Data itself."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,16 @@ def test_wrong_files_are_one_line_and_code_2(batch: Batch) -> None:
         with pytest.raises(SystemExit) as stopped:
             batch.run("--batch-size", bad)
         assert stopped.value.code == 2
+
+
+def test_without_pandas_the_error_says_where_it_lies(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_jsonl(batch.input / "a.jsonl", texts(1))
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    folders = ["--input", str(batch.input), "--output", str(batch.output), "--models", str(batch._model.parent)]
+    assert main(folders) == 2
+    assert "PYTHONPATH=/srv/pipeline:/srv/batch" in capsys.readouterr().err
 
 
 def test_rows_are_read_again_from_any_position(tmp_path: Path) -> None:
