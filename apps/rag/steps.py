@@ -1,10 +1,11 @@
 """The steps of the pipeline behind Serve handles, and the same in one process."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from apps.common.calls import call, readiness, stream
+from apps.common.calls import call
+from apps.common.retrieval.handles import SearchHandles
 from apps.common.retrieval.types import Hit, Ingested, Retrieved
 from apps.common.text import clean_document, clean_question
 
@@ -16,13 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class HandleSteps:
+class HandleSteps(SearchHandles):
     """Steps as deployments of one Serve application; each field is a DeploymentHandle."""
-
-    normalizer: Any
-    retriever: Any
-    reranker: Any
-    generator: Any
 
     async def clean_question(self, text: str) -> str:
         """Ask the Normalizer."""
@@ -32,29 +28,10 @@ class HandleSteps:
         """Ask the Normalizer."""
         return str(await call(self.normalizer.document.remote, text))
 
-    async def retrieve(self, question: str, limit: int) -> Retrieved:
-        """Ask the Retriever."""
-        found: Retrieved = await call(self.retriever.retrieve.remote, question, limit)
-        return found
-
-    async def rerank(self, question: str, hits: list[Hit], limit: int) -> list[Hit]:
-        """Ask the Reranker."""
-        best: list[Hit] = await call(self.reranker.rerank.remote, question, hits, limit)
-        return best
-
-    def generate(self, question: str, hits: list[Hit], timeout_s: float) -> AsyncGenerator[str, None]:
-        """Ask the Generator for a stream; it is cancelled when the iteration is left early."""
-        return stream(self.generator.options(stream=True).stream.remote, question, hits, timeout_s)
-
     async def ingest(self, name: str, text: str) -> Ingested:
         """Ask the Retriever, which embeds and stores."""
         done: Ingested = await call(self.retriever.ingest.remote, name, text)
         return done
-
-    async def ready(self, timeout_s: float) -> dict[str, str]:
-        """Ask every deployment."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return await readiness(parts, timeout_s)
 
 
 @dataclass(frozen=True, slots=True)

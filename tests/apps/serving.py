@@ -1,5 +1,6 @@
 """Applications in Serve's local testing mode, and ASGI applications on a real port."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -67,3 +68,25 @@ def local_ingress(application: Any, name: str) -> Any:
     handle = serve.run(application, name=name, _local_testing_mode=True)
     handle._init()
     return handle._router._user_callable_wrapper._callable
+
+
+class WaitingSteps:
+    """Steps that wait until they are let go or fail where they are told to, and tell when they were cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+        self.started = threading.Event()
+        self.wait_in = "retrieve"
+        self.failure: Exception | None = None
+
+    async def _wait(self, step: str) -> None:
+        if self.wait_in != step:
+            return
+        self.started.set()
+        if self.failure:
+            raise self.failure
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise

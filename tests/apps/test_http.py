@@ -17,6 +17,7 @@ from apps.common.settings import LimitArgs
 from apps.rag.deployments import RagIngress
 from apps.rag.ingress import build_asgi
 from apps.rag.pipeline import Pipeline
+from tests.apps.serving import WaitingSteps
 
 # As in conftest.py.
 BODY_BYTES = 50_000
@@ -208,26 +209,8 @@ def test_a_bad_request_id_is_replaced(client: httpx.Client) -> None:
     assert len(given) == 32
 
 
-class SlowSteps:
-    """Steps that wait until they are let go, and tell when they were cancelled."""
-
-    def __init__(self) -> None:
-        self.cancelled = threading.Event()
-        self.started = threading.Event()
-        self.wait_in = "retrieve"
-        self.failure: Exception | None = None
-
-    async def _wait(self, step: str) -> None:
-        if self.wait_in != step:
-            return
-        self.started.set()
-        if self.failure:
-            raise self.failure
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+class SlowSteps(WaitingSteps):
+    """The steps of this pipeline that wait."""
 
     async def ready(self, timeout_s: float) -> dict[str, str]:
         return {"retriever": f"no answer within {timeout_s:g} s", "generator": "ok"}

@@ -1,7 +1,6 @@
 """The HTTP interface on a real socket: the whole application over small runbooks, and steps that are slow."""
 
 # ruff: noqa: ARG002 - steps that wait have no use for what they are given
-import asyncio
 import json
 import logging
 import threading
@@ -22,7 +21,7 @@ from apps.support_assistant.ingress import build_asgi
 from apps.support_assistant.pipeline import Pipeline
 from apps.support_assistant.severity import Severity
 from apps.support_assistant.ticket import Ticket
-from tests.apps.serving import Served
+from tests.apps.serving import Served, WaitingSteps
 from tests.apps.support_assistant.conftest import BODY_BYTES
 
 KETTLE = {
@@ -214,26 +213,8 @@ def test_ready_means_that_every_part_answers(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready", "steps": dict.fromkeys(steps, "ok")}
 
 
-class SlowSteps:
-    """Steps that wait or fail where they are told to, and tell when they were cancelled."""
-
-    def __init__(self) -> None:
-        self.cancelled = threading.Event()
-        self.started = threading.Event()
-        self.wait_in = "retrieve"
-        self.failure: Exception | None = None
-
-    async def _wait(self, step: str) -> None:
-        if self.wait_in != step:
-            return
-        self.started.set()
-        if self.failure:
-            raise self.failure
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+class SlowSteps(WaitingSteps):
+    """The steps of this pipeline that wait."""
 
     async def understand(
         self, subject: str, description: str, component: str | None, severity: Severity | None
