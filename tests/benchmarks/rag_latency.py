@@ -9,17 +9,14 @@ ratio of the medians; the file has the same as JSON with the versions. Nothing i
 
 import argparse
 import asyncio
-import ipaddress
 import json
 import platform
-import socket
 import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -34,6 +31,7 @@ from apps.common.retrieval.search import SearchService, open_store
 from apps.rag.pipeline import Pipeline
 from apps.rag.settings import RagArgs
 from apps.rag.steps import LocalSteps
+from tests.harness.loopback import loopback
 
 MOST_REQUESTS = 2000
 QUESTIONS = (
@@ -59,18 +57,6 @@ class Latency:
         counted = sorted(milliseconds[len(milliseconds) // 10 :])
         p95 = counted[min(len(counted) - 1, int(len(counted) * 0.95))]
         return cls(round(statistics.median(counted), 2), round(p95, 2), len(counted))
-
-
-def check_loopback(url: str) -> None:
-    """Refuse any host but this one.
-
-    Raises:
-        SystemExit: the URL leads elsewhere.
-    """
-    host = urlsplit(url).hostname or ""
-    addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
-    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
-        raise SystemExit(f"{host} is not this machine; the benchmark is for loopback only")
 
 
 def local_pipeline(models: Path, data: Path) -> Pipeline:
@@ -116,13 +102,12 @@ async def measure(url: str, pipeline: Pipeline, requests: int) -> tuple[Latency,
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Latency of POST /ask at one client.")
-    parser.add_argument("--url", required=True)
+    parser.add_argument("--url", type=loopback, required=True)
     parser.add_argument("--models", type=Path, help="default: PIPELINE_MODELS")
     parser.add_argument("--data", type=Path, help="default: PIPELINE_DATA; the index that the service uses")
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--out", type=Path, help="JSON file")
     given = parser.parse_args()
-    check_loopback(given.url)
     if not 10 <= given.requests <= MOST_REQUESTS:
         raise SystemExit(f"--requests must be between 10 and {MOST_REQUESTS}")
     pipeline = local_pipeline(models_dir(given.models), data_dir(given.data))

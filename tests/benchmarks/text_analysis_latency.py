@@ -9,18 +9,20 @@ most 2,000 requests. Nothing is asserted: it is a measurement; an answer that la
 """
 
 import argparse
-import ipaddress
 import json
 import platform
-import socket
 import statistics
+import sys
 import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.harness.loopback import loopback
 
 GOAL = 1.10
 MOST_REQUESTS = 2000
@@ -57,18 +59,6 @@ class Result:
         return cls(round(medians[0], 2), round(medians[1], 2), round(medians[0] / medians[1], 3), len(whole) - warm)
 
 
-def check_loopback(url: str) -> None:
-    """Refuse any host but this one.
-
-    Raises:
-        SystemExit: the URL leads elsewhere.
-    """
-    host = urlsplit(url).hostname or ""
-    addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
-    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
-        raise SystemExit(f"{host} is not this machine; the benchmark is for loopback only")
-
-
 def measure(url: str, requests: int) -> Result:
     """Ask, one request after the other.
 
@@ -94,11 +84,10 @@ def measure(url: str, requests: int) -> Result:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Latency of POST /analyze at one client.")
-    parser.add_argument("--url", required=True)
+    parser.add_argument("--url", type=loopback, required=True)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--out", type=Path, help="JSON file")
     given = parser.parse_args()
-    check_loopback(given.url)
     if not 10 <= given.requests <= MOST_REQUESTS:
         raise SystemExit(f"--requests must be between 10 and {MOST_REQUESTS}")
     result = measure(given.url, given.requests)

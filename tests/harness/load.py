@@ -15,12 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
+
+from tests.harness.loopback import loopback
 
 MAX_SECONDS = 900.0
 MAX_REQUESTS = 20_000
@@ -108,7 +108,7 @@ class Load:
 
         observe: one fact of each right answer, kept with its time (`seen`). log: JSON lines, one a failed request.
         """
-        self._url = _loopback(url)
+        self._url = loopback(url)
         if not (0 < rate <= MAX_RATE and 0 < max_seconds <= MAX_SECONDS and 0 < max_requests <= MAX_REQUESTS):
             raise ValueError(f"load is bounded: {MAX_RATE:.0f}/s, {MAX_SECONDS:.0f} s, {MAX_REQUESTS} requests")
         self._requests, self._rate, self._timeout_s, self._observe = list(requests), rate, timeout_s, observe
@@ -211,18 +211,6 @@ class Load:
         self._record.failures.append(failure)
         with self._log.open("a") as log:
             log.write(json.dumps(asdict(failure)) + "\n")
-
-
-def _loopback(url: str) -> str:
-    host = urlsplit(url).hostname or ""
-    if host != "localhost":
-        try:
-            local = ip_address(host).is_loopback
-        except ValueError:
-            local = False
-        if not local:
-            raise ValueError(f"load goes to loopback addresses only, not to {host or url!r}")
-    return url
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:
