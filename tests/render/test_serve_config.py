@@ -70,7 +70,7 @@ def test_load_brings_a_second_worker(service: Obj) -> None:
 
 
 def test_config_of_no_mapping_is_refused() -> None:
-    for text, cause in (("", "empty or no mapping"), ("a: [", "is not YAML")):
+    for text, cause in (("", "empty or no mapping"), ("a: [", "is not YAML"), ("application: []", "no list of app")):
         with pytest.raises(RayopsError, match=cause):
             serve_config({"kind": "RayService", "metadata": {"name": "x"}, "spec": {"serveConfigV2": text}})
 

@@ -10,13 +10,17 @@ from rayops.render.objects import Obj, name_of
 
 
 def serve_config(service: Obj) -> dict[str, Any]:
-    """The Serve config of a RayService as a mapping. RayopsError where it is not YAML or not a mapping."""
+    """The Serve config of a RayService as a mapping. RayopsError where it is none, or lists no applications."""
     try:
         config = yaml.safe_load(service["spec"].get("serveConfigV2") or "")
     except yaml.YAMLError as error:
         raise RayopsError(f"{name_of(service)}: serveConfigV2 is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise RayopsError(f"{name_of(service)}: serveConfigV2 is empty or no mapping")
+    if not isinstance(config.get("applications"), list):
+        raise RayopsError(
+            f"{name_of(service)}: serveConfigV2 has no list of applications", hint="see apps/hello/serve.yaml"
+        )
     return config
 
 
