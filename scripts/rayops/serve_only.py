@@ -179,6 +179,8 @@ def _start(pipeline: str) -> LocalRay:
         **os.environ,
         **TUNED,
         **ports,
+        # It listens on this machine only. Ray 2.60 asks for a token as soon as one lies in the home folder.
+        "RAY_AUTH_MODE": "disabled",
         **{name: str(path) for name, path in PREPARED.items()},
         "PYTHONPATH": str(ROOT),
     }
