@@ -129,7 +129,7 @@ def compose(tmp_path: Path) -> Callable[..., Path]:
                 {
                     "name": "sizing",
                     "envs": ["sizing.env"],
-                    "literals": ["pipeline=rag", "grpcNodePort=30092", "entrypoint=true"],
+                    "literals": ["pipeline=rag", "environment=local", "grpcNodePort=30092", "entrypoint=true"],
                     "options": {
                         "disableNameSuffixHash": True,
                         "annotations": {"config.kubernetes.io/local-config": "true"},
