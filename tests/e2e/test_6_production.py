@@ -1,0 +1,179 @@
+"""Staging and prod run on kind as they are: by digest from a registry, behind their policies, with their guards.
+
+Sizes alone are scaled down, by tests/e2e/scaled-down. tests/harness/platform.py stands in for a company's platform.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rayops.kube import Kube, Timeout, dig, eventually
+from rayops.kube.objects import (
+    GROUP_LABEL,
+    NODE_TYPE_LABEL,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    Kind,
+    kind_of,
+    labels_of,
+    name_of,
+)
+from rayops.pipeline import first_answer
+from rayops.render import name_of as title
+from rayops.render import render
+from tests.e2e import production
+from tests.e2e.conftest import Live
+from tests.harness import Cluster, differences, faults, getters, namespaces, selectors
+from tests.harness.helpers import helper_pod, run_pods
+from tests.harness.platform import reachable
+from tests.harness.registry import ClusterRegistry
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
+QUOTA = Kind("v1", "ResourceQuota")
+SECRET = Kind("v1", "Secret")
+JOB = Kind("batch/v1", "Job")
+
+
+@pytest.fixture(scope="module")
+def tree(cluster: Cluster, kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The overlays with the digests of a registry that the nodes ask in the place of registry.example.com."""
+    if not cluster.ours:
+        pytest.skip("the nodes of a cluster that is not ours get no registry")
+    from tests.harness.kind import OwnCluster
+
+    assert isinstance(cluster, OwnCluster)
+    with ClusterRegistry(cluster.kind, production.REGISTRY) as registry:
+        yield production.working_tree(tmp_path_factory.mktemp("tree"), production.push_images(registry))
+
+
+@pytest.fixture(scope="module", params=["rag", "text-analysis"])
+def service(
+    request: pytest.FixtureRequest, cluster: Cluster, kube: Kube, live: Live, tree: Path
+) -> Iterator[production.Fronted]:
+    """Staging's overlay, healthy."""
+    objects = production.scaled_down(tree, "staging", request.param)
+    with production.running(
+        cluster, kube, objects, render(tree / "overlays/staging/platform"), live.namespaces
+    ) as found:
+        yield found
+
+
+def test_staging_answers_and_is_as_git_says(
+    service: production.Fronted, kube: Kube, record: Callable[..., None]
+) -> None:
+    answer = first_answer(service.name, service.url)
+    assert answer.body
+    record(answer_ms=round(answer.milliseconds, 1))
+    assert not drift(service, kube)
+
+
+def test_every_pod_runs_a_digest_of_the_registry(service: production.Fronted, kube: Kube) -> None:
+    pods = kube.list(POD, service.namespace)
+    containers = [status for pod in pods for status in dig(pod, "status", "containerStatuses", default=[])]
+    assert len(containers) >= 5, "head with autoscaler, two workers, Redis"
+    for status in containers:
+        assert status["imageID"].startswith(f"{production.REGISTRY}/ray/"), status["name"]
+        assert "@sha256:" in status["imageID"]
+    assert {labels_of(pod).get("environment") for pod in pods if GROUP_LABEL in labels_of(pod)} == {"staging"}
+
+
+def test_two_workers_a_budget_and_a_quota_guard_it(
+    service: production.Fronted, kube: Kube, record: Callable[..., None]
+) -> None:
+    assert selectors.ready_pods(service.group("cpu")()) >= 2
+    (budget,) = (b for b in kube.list(POD_DISRUPTION_BUDGET, service.namespace) if name_of(b) == service.name)
+    assert dig(budget, "status", "disruptionsAllowed", default=0) >= 1
+    assert dig(budget, "status", "desiredHealthy") >= 1
+    (quota,) = kube.list(QUOTA, service.namespace)
+    assert set(quota["status"]["used"]) == set(quota["spec"]["hard"])
+    record(quota_used=quota["status"]["used"])
+
+
+def test_only_the_edges_that_ray_needs_are_open(service: production.Fronted, kube: Kube) -> None:
+    pods = {labels_of(pod).get(NODE_TYPE_LABEL, name_of(pod)): pod for pod in kube.list(POD, service.namespace)}
+    head, worker, redis = (dig(pods[key], "status", "podIP") for key in ("head", "worker", "gcs-redis-0"))
+    doors = [f"{head}:{port}" for port in (6379, 8265, 10001, 52365, 8080)]
+    doors += [f"{worker}:{port}" for port in (8000, 52365, 8080)] + [f"{redis}:6379"]
+    stranger = namespaces.new_name("stranger")
+    namespaces.create(kube, stranger)
+    try:
+        run_pods(kube, stranger, helper_pod("stranger", ["sleep", "600"]))
+        assert reachable(kube, stranger, "stranger", doors) == set()
+        assert reachable(kube, service.front, "way-in", doors) == {f"{worker}:8000"}
+    finally:
+        kube.delete(Kind("v1", "Namespace"), stranger)
+
+
+def test_the_dashboard_asks_for_the_token(service: production.Fronted, kube: Kube) -> None:
+    head = name_of(getters.head_pod(kube, service.namespace, service.active()))
+    ask = (
+        "import os, sys, urllib.error, urllib.request as u\n"
+        "for headers in ({}, {'Authorization': 'Bearer ' + os.environ['RAY_AUTH_TOKEN']}):\n"
+        "    try: print(u.urlopen(u.Request('http://127.0.0.1:8265/api/version', headers=headers)).status)\n"
+        "    except urllib.error.HTTPError as error: print(error.code)\n"
+    )
+    done = kube.exec(service.namespace, head, ["python", "-c", ask])
+    assert done.stdout.split() == ["401", "200"], done
+
+
+def test_a_lost_head_costs_no_worker(
+    service: production.Fronted, kube: Kube, folder: Path, record: Callable[..., None]
+) -> None:
+    """With the cluster's state in Redis the workers go on serving, and the new head takes them over."""
+    workers = selectors.uids(service.group("cpu")())
+    with service.sample_load(folder / "load.jsonl") as load:
+        head = getters.head_pod(kube, service.namespace, service.active())
+        faults.kill_pod(kube, head)
+        eventually(
+            lambda: getters.head_pod(kube, service.namespace, service.active()),
+            lambda pod: (pod["metadata"]["uid"] != head["metadata"]["uid"], selectors.ready_pods([pod])),
+            lambda seen: seen == (True, 1),
+            Timeout.MEDIUM,
+            "another head is ready",
+        )
+        service.wait_healthy(Timeout.MEDIUM)
+    record(**load.summary().as_dict())
+    assert selectors.uids(service.group("cpu")()) == workers
+    assert load.summary().failures <= 0.1 * load.summary().sent, load.summary()
+
+
+def test_prod_takes_over_within_the_quota(
+    service: production.Fronted, kube: Kube, tree: Path, folder: Path, record: Callable[..., None]
+) -> None:
+    """Prod's overlay over staging's: another cluster beside the first, then the traffic, then the first one goes."""
+    objects = production.scaled_down(tree, "prod", service.name)
+    kube.apply(render(tree / "overlays/prod/platform"))
+    with service.sample_load(folder / "load.jsonl") as load:
+        service.apply(objects)
+        service.wait_healthy()
+    record(**load.summary().as_dict())
+    service.wait_single_cluster()
+    assert not drift(service, kube)
+    pods = [pod for pod in kube.list(POD, service.namespace) if GROUP_LABEL in labels_of(pod)]
+    assert {labels_of(pod).get("environment") for pod in pods} == {"prod"}
+    assert first_answer(service.name, service.url).body
+    assert load.summary().failures == 0, load.summary()
+
+
+def test_deletion_leaves_nothing_in_redis(service: production.Fronted, kube: Kube, record: Callable[..., None]) -> None:
+    keys = ["sh", "-c", 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning dbsize']
+    before = kube.exec(service.namespace, "gcs-redis-0", keys).stdout.strip()
+    kube.delete(RAY_SERVICE, service.name, service.namespace)
+    kube.wait_gone(RAY_SERVICE, service.name, service.namespace, timeout=Timeout.LONG)
+    eventually(getters.ray_clusters(kube, service.namespace), len, lambda n: n == 0, Timeout.LONG, "no RayCluster")
+    after = kube.exec(service.namespace, "gcs-redis-0", keys).stdout.strip()
+    record(keys_before=before, keys_after=after)
+    assert int(before) > 0
+    assert int(after) == 0
+
+
+def drift(service: production.Fronted, kube: Kube) -> dict[str, Any]:
+    """What the live objects have otherwise than the overlay says."""
+    wrong = {}
+    for wanted in service.objects:
+        live = kube.get(kind_of(wanted), wanted["metadata"]["name"], wanted["metadata"].get("namespace"))
+        if lines := differences(wanted, live):
+            wrong[title(wanted)] = lines
+    return wrong
