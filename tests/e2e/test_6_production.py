@@ -15,6 +15,7 @@ from rayops.kube.objects import (
     NODE_TYPE_LABEL,
     POD,
     POD_DISRUPTION_BUDGET,
+    RAY_SERVICE,
     Kind,
     kind_of,
     labels_of,

@@ -35,7 +35,7 @@ def advertised_gpus(kube: Kube, count: int) -> Iterator[str]:
         kube.advertise_gpus(node, 0)
 
 
-# ONNX Runtime that says it has CUDA and computes on the CPU. Compiled files of the image are unchecked: the old one goes.
+# ONNX Runtime that says it has CUDA and computes on the CPU. Compiled files in the image are unchecked: its own goes.
 SHIM = """
 _OnCpu = InferenceSession
 
