@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from apps.common import handlers
 from apps.common.deadline import Clock, Deadline
+from apps.common.errors import ErrorBody
 from apps.common.guard import log_request
 from apps.common.http import Front, Responses, event, while_connected
 from apps.common.retrieval.source import Source
@@ -37,6 +38,7 @@ class Endpoints:
             "/search", self.search, methods=["POST"], response_model=None, responses={**errors, **found}
         )
         done: Responses = {code: {"model": api.DocumentAnswer} for code in (200, 201)}
+        done[403] = {"model": ErrorBody, "description": "the store is read-only: documents come with the image"}
         routes.add_api_route(
             "/documents", self.documents, methods=["POST"], response_model=None, responses={**errors, **done}
         )

@@ -17,7 +17,7 @@ from apps.common.settings import LimitArgs
 from apps.rag.deployments import RagIngress
 from apps.rag.ingress import build_asgi
 from apps.rag.pipeline import Pipeline
-from tests.apps.serving import WaitingSteps
+from tests.apps.serving import Served, WaitingSteps
 
 # As in conftest.py.
 BODY_BYTES = 50_000
@@ -98,6 +98,16 @@ def test_a_document_is_found_after_ingest_and_the_index_changes(client: httpx.Cl
     assert (updated.status_code, updated.json()["change"]) == (200, "updated")
     many = client.post("/documents", json={"document": "many.md", "text": "# Many\n\n" + "A line of text.\n\n" * 900})
     assert many.json()["chunks"] > 12
+
+
+def test_a_read_only_store_refuses_documents_and_says_why(served: Callable[..., Served]) -> None:
+    url = served("rag", store={"kind": "lancedb", "read_only": True}).url
+    before = httpx.post(f"{url}/search", json=WOMBAT).json()
+    assert before["index"]["durable"] is True
+    answer = httpx.post(f"{url}/documents", json={"document": "zeppelin.md", "text": "A zeppelin crosses the lake."})
+    assert (answer.status_code, error_of(answer)["type"]) == (403, "read_only")
+    assert "the next image" in error_of(answer)["message"]
+    assert httpx.post(f"{url}/search", json=WOMBAT).json()["index"] == before["index"]
 
 
 def test_live_settings_are_visible_at_once(client: httpx.Client, ingress: RagIngress) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from apps.common.onnx_text import Vectors
+from apps.common.errors import PipelineError
+from apps.common.onnx_text import Embedder, Vectors
 from apps.common.retrieval.index import IndexedDocument
 from apps.common.retrieval.search import SearchService, open_store
 from apps.common.retrieval.settings import StoreArgs
@@ -177,3 +179,29 @@ def test_a_temporary_store_is_removed_and_says_that_it_is(tmp_path: Path, monkey
 def test_a_missing_connection_string_names_its_variable() -> None:
     with pytest.raises(KeyError, match="RAG_POSTGRES_DSN"):
         open_store(StoreArgs(kind="postgres"))
+
+
+def test_read_only_replicas_answer_alike_and_take_nothing(small_data: Path, embedder: Embedder) -> None:
+    stores = [open_store(StoreArgs(read_only=True)) for _ in range(2)]
+    first, second = (SearchService(store, embedder.digest, small_data / "index", read_only=True) for store in stores)
+    vector = embedder.embed(["When does the wombat land on the moon?"])[0]
+    before = first.search(vector, 3)
+    assert before == second.search(vector, 3)
+    assert before.index.durable, "what is in the image is not lost with a replica"
+    present = stores[0].documents()["moon.md"]
+    same = first.has("moon.md", present.digest)
+    assert same is not None
+    assert same.change == "unchanged"
+    with pytest.raises(PipelineError, match="documents of its image"):
+        first.has("moon.md", "other")
+    with pytest.raises(PipelineError) as caught:
+        first.ingest(document("new.md", 0))
+    assert (caught.value.status, caught.value.kind) == (403, "read_only")
+    assert first.search(vector, 3) == before
+    first.close()
+    second.close()
+
+
+def test_a_read_only_store_has_no_folder_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="path: a read-only store is made from the image"):
+        StoreArgs(read_only=True, path=tmp_path)

@@ -34,7 +34,10 @@ def blocks(batch: list[list[int]]) -> int:
 
 
 class VectorStoreReplica(Replica):
-    """The only place that searches and writes passages. One replica with LanceDB; any number with PostgreSQL."""
+    """The only place that searches and writes passages.
+
+    One replica with LanceDB; any number with PostgreSQL, and with a LanceDB that is read-only.
+    """
 
     def __init__(self, args: StoreArgs, model: Path, prepared: Path):
         import json
@@ -45,14 +48,14 @@ class VectorStoreReplica(Replica):
         from apps.common.retrieval.search import SearchService, open_store
 
         digest = json.loads((model / "model.json").read_text())["digest"]
-        self._service = SearchService(open_store(args), digest, prepared)
+        self._service = SearchService(open_store(args), digest, prepared, read_only=args.read_only)
 
     async def search(self, vector: "Vectors", limit: int) -> Retrieved:
         """Return the passages nearest to `vector` ((width,) float32, length 1)."""
         return await asyncio.to_thread(self._service.search, vector, limit)
 
     async def has(self, name: str, digest: str) -> Ingested | None:
-        """Return the answer to an ingest that would change nothing, else None."""
+        """Return the answer to an ingest that would change nothing, else None; PipelineError (403): read-only."""
         return await asyncio.to_thread(self._service.has, name, digest)
 
     async def ingest(self, document: "IndexedDocument") -> Ingested:

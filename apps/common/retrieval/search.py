@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from apps.common.errors import PipelineError
 from apps.common.onnx_text import Vectors
 from apps.common.retrieval.index import IndexedDocument, digest_of, read_index
 from apps.common.retrieval.settings import StoreArgs
@@ -32,14 +33,18 @@ class SearchService:
         store: an open store.
         model_digest: of the embedding model; vectors of another one are refused.
         prepared: folder of the prepared index, which the store is brought to; None leaves the store as it is.
+        read_only: nothing but `prepared` is ever written, so every service over it answers alike.
     """
 
-    def __init__(self, store: VectorStore, model_digest: str, prepared: Path | None):
+    def __init__(self, store: VectorStore, model_digest: str, prepared: Path | None, *, read_only: bool = False):
         self._store = store
         self._model = model_digest
+        self._read_only = read_only
+        # What comes from the image outlives a replica, whatever the store does with the rest.
+        self._durable = store.durable or read_only
         if prepared is not None:
             synchronise(store, read_index(prepared, model_digest))
-        self._info = (-1, IndexInfo(store.kind, "", 0, 0, store.durable))
+        self._info = (-1, IndexInfo(store.kind, "", 0, 0, self._durable))
 
     def info(self) -> IndexInfo:
         """Return the facts of the index, computed again only after a change."""
@@ -48,7 +53,7 @@ class SearchService:
             documents = self._store.documents()
             digest = digest_of(self._model, {name: document.digest for name, document in documents.items()})
             chunks = sum(document.chunks for document in documents.values())
-            facts = IndexInfo(self._store.kind, digest, len(documents), chunks, self._store.durable)
+            facts = IndexInfo(self._store.kind, digest, len(documents), chunks, self._durable)
             self._info = (version, facts)
         return self._info[1]
 
@@ -57,14 +62,25 @@ class SearchService:
         return Retrieved(self._store.search(vector, limit), self.info())
 
     def has(self, name: str, digest: str) -> Ingested | None:
-        """Return the answer to an ingest that would change nothing, else None."""
+        """Return the answer to an ingest that would change nothing, else None.
+
+        Raises:
+            PipelineError: 403, it would change something and the store is read-only.
+        """
         present = self._store.documents().get(name)
         if present is None or present.digest != digest:
+            if self._read_only:
+                message = "this environment serves the documents of its image; a document comes in with the next image"
+                raise PipelineError(403, "read_only", message)
             return None
         return Ingested(name, "unchanged", present.chunks, self.info())
 
     def ingest(self, document: IndexedDocument) -> Ingested:
-        """Put one document in place of the one of the same name."""
+        """Put one document in place of the one of the same name.
+
+        Raises:
+            PipelineError: 403, the store is read-only.
+        """
         with self._store.exclusive():
             unchanged = self.has(document.name, document.digest)
             if unchanged:

@@ -1,9 +1,9 @@
 """Arguments and live settings of the parts of the search, shared by the pipelines that cite sources."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from apps.common.settings import Arguments, Device
 
@@ -19,6 +19,16 @@ class StoreArgs(Arguments):
         default="RAG_POSTGRES_DSN", description="postgres: environment variable with the connection string"
     )
     table: str = Field(default="rag_chunks", pattern=r"^[a-z_][a-z0-9_]{0,40}$")
+    read_only: bool = Field(
+        default=False,
+        description="requests add nothing (403): with lancedb all replicas then hold the same, what is in the image",
+    )
+
+    @model_validator(mode="after")
+    def _made_from_the_image(self) -> Self:
+        if self.read_only and self.path is not None:
+            raise ValueError("path: a read-only store is made from the image at each start; leave path out")
+        return self
 
 
 class RerankerArgs(Arguments):
