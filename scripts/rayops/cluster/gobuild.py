@@ -3,6 +3,7 @@
 Go itself comes from PATH when it is new enough, else from the pinned wheel in scripts/requirements/go.txt.
 """
 
+import json
 import re
 import shutil
 import sys
@@ -64,6 +65,21 @@ def module_directory(module: str, path: str) -> Path:
     environment = {"GOFLAGS": "-mod=readonly"}
     proc.run([go(), "mod", "download", path], cwd=TOOLS / module, env=environment, log=LOG)
     return Path(proc.run([go(), "list", "-m", "-f", "{{.Dir}}", path], cwd=TOOLS / module, env=environment).strip())
+
+
+def archive_directory(module: str, path: str) -> Path:
+    """Folder of a module that scripts/tools/MODULE/go.mod names, held against its go.sum; downloaded when missing.
+
+    Unlike `module_directory` it asks for no other module, so it also serves modules whose own requirements cannot be
+    resolved. Raises RayopsError when go.mod does not name it or the archive is not the one of go.sum.
+    """
+    folder, environment = TOOLS / module, {"GOFLAGS": "-mod=readonly"}
+    required = json.loads(proc.run([go(), "mod", "edit", "-json"], cwd=folder))["Require"] or []
+    version = next((entry["Version"] for entry in required if entry["Path"] == path), None)
+    if version is None or f"{path} {version} h1:" not in (folder / "go.sum").read_text():
+        raise RayopsError(f"scripts/tools/{module}/go.mod and go.sum do not pin {path}", hint="name it in both")
+    answer = proc.run([go(), "mod", "download", "-json", f"{path}@{version}"], cwd=folder, env=environment)
+    return Path(json.loads(answer)["Dir"])
 
 
 def _new_enough(program: Path) -> bool:
