@@ -1,8 +1,6 @@
 """Run exported text encoders: sentence embeddings and cross-encoder scores by ONNX Runtime."""
 
 import json
-import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,6 @@ from numpy.typing import NDArray
 from apps.common.settings import Device
 
 Vectors = NDArray[np.float32]
-
-logger = logging.getLogger("ray.serve")
-
-# Set in an image that stands in for pipeline-gpu where Kubernetes advertises GPUs and there are none, as on a test
-# cluster; never in one that is released: a replica that asked for a GPU must not run on the CPU unseen.
-STAND_IN = "PIPELINE_GPU_STAND_IN"
 
 _PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -103,25 +95,10 @@ class CrossEncoder(OnnxText):
         return scores
 
 
-def _present(device: Device) -> Device:
-    """Return where the graph really runs: on `device`, unless the image says that it only stands in for one with CUDA.
-
-    Raises:
-        ValueError: the image says something else than `cpu`.
-    """
-    instead = os.environ.get(STAND_IN, "")
-    if device == "cpu" or not instead:
-        return device
-    if instead != "cpu":
-        raise ValueError(f"{STAND_IN}={instead}: only cpu can stand in for a GPU")
-    logger.warning("device: %s asked for, this image stands in for one with a GPU (%s): on the CPU", device, STAND_IN)
-    return "cpu"
-
-
 def _session(path: Path, threads: int, device: Device) -> Any:
     import onnxruntime
 
-    wanted = _PROVIDERS[_present(device)]
+    wanted = _PROVIDERS[device]
     present = onnxruntime.get_available_providers()
     if wanted not in present:
         raise RuntimeError(

@@ -169,23 +169,6 @@ def test_a_runtime_that_falls_back_to_the_cpu_is_refused(
         OnnxText(folder, device="cuda")
 
 
-def test_an_image_that_stands_in_for_one_with_cuda_says_so(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = onnx_bert.export(source, tmp_path / "out")
-    monkeypatch.setenv("PIPELINE_GPU_STAND_IN", "cpu")
-    with caplog.at_level("WARNING", logger="ray.serve"):
-        stood_in = OnnxText(folder, device="cuda")
-        assert "stands in for one with a GPU" in caplog.text
-        caplog.clear()
-        asked = OnnxText(folder, device="cpu")
-    assert not caplog.records, "nothing stands in for the CPU"
-    assert np.array_equal(stood_in.run([[1, 2, 3]]), asked.run([[1, 2, 3]]))
-    monkeypatch.setenv("PIPELINE_GPU_STAND_IN", "yes")
-    with pytest.raises(ValueError, match="PIPELINE_GPU_STAND_IN=yes: only cpu"):
-        OnnxText(folder, device="cuda")
-
-
 def test_equal_weights_make_equal_files(source: Path, tmp_path: Path) -> None:
     first, second = onnx_bert.export(source, tmp_path / "a"), onnx_bert.export(source, tmp_path / "b")
     assert (first / "model.json").read_text() == (second / "model.json").read_text()
