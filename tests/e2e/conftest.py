@@ -1,17 +1,15 @@
 """Options and fixtures of the tests on a real cluster. The work is in tests/harness."""
 
-import json
 import re
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from rayops.kube import Kube, save_evidence
+from rayops.kube import Kube
 from tests.harness import Cluster, ExternalCluster, namespaces
+from tests.harness.evidence import Live, file_name, keep_numbers
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,21 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--nodes", type=int, default=1, help="nodes of our own kind cluster")
     group.addoption("--evidence-dir", type=Path, default=ROOT / ".evidence", help="where evidence and results go")
     group.addoption("--evidence", choices=("failed", "always"), default="failed", help="of which tests")
-
-
-@dataclass
-class Live:
-    """The namespaces that are in use, so that evidence of a failure is there before anything is deleted."""
-
-    folder: Path
-    always: bool
-    kube: Kube | None = None
-    namespaces: list[str] = field(default_factory=list)
-
-    def save(self, test: str, phase: str) -> None:
-        for namespace in self.namespaces if self.kube else ():
-            assert self.kube
-            save_evidence(self.kube, namespace, self.folder / test / phase / namespace)
 
 
 LIVE = pytest.StashKey[Live]()
@@ -57,12 +40,8 @@ def pytest_runtest_makereport(
     report = yield
     live = item.config.stash[LIVE]
     if call.when != "teardown" and (report.failed or (live.always and call.when == "call")):
-        live.save(_file_name(item.nodeid), str(call.when))
+        live.save(file_name(item.nodeid), str(call.when))
     return report
-
-
-def _file_name(nodeid: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", nodeid.removeprefix("tests/e2e/")).strip("-")
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +101,7 @@ def namespace(
 @pytest.fixture
 def folder(request: pytest.FixtureRequest, live: Live) -> Path:
     """Where the test may leave files: load logs, timelines."""
-    path = live.folder / _file_name(request.node.nodeid)
+    path = live.folder / file_name(request.node.nodeid)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -132,15 +111,6 @@ def record(request: pytest.FixtureRequest, live: Live) -> Callable[..., None]:
     """Keep measured numbers under the test's name: results.json in the evidence folder, and the test's own output."""
 
     def keep(**numbers: object) -> None:
-        file = live.folder / "results.json"
-        live.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            results = json.loads(file.read_text()) if file.exists() else {}
-        except ValueError:
-            warnings.warn(f"{file} was not JSON, started anew", stacklevel=2)
-            results = {}
-        results.setdefault(request.node.name, {}).update(numbers)
-        file.write_text(json.dumps(results, indent=1, default=str) + "\n")
-        print(json.dumps({request.node.name: numbers}, default=str))
+        keep_numbers(live.folder, request.node.name, numbers)
 
     return keep

@@ -25,8 +25,8 @@ from rayops.pipeline import first_answer
 from rayops.render import name_of as title
 from rayops.render import render
 from tests.e2e import production
-from tests.e2e.conftest import Live
 from tests.harness import Cluster, differences, faults, getters, namespaces, selectors
+from tests.harness.evidence import Live
 from tests.harness.helpers import helper_pod, run_pods
 from tests.harness.platform import reachable
 from tests.harness.registry import ClusterRegistry
