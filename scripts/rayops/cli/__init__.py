@@ -11,6 +11,7 @@ COMMANDS = {
     "up": "from a bare machine to an answer: cluster, operator, pipeline",
     "down": "delete the cluster of this checkout, or stop the local Ray of --serve-only",
     "matrix": "pipelines, deployments, resources and images as the overlays render them",
+    "review": "what a change of the overlays will do to what runs, as Markdown",
     "simulate": "a pipeline on N GPUs as an event simulation: utilisation, latency, cost",
     "status": "what runs, how healthy it is, and where it answers",
 }

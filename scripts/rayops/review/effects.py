@@ -1,0 +1,332 @@
+"""What KubeRay 1.6.2 does with a change: a table of rules, and how the changes of one object weigh on each other.
+
+Read from its source, below ray-operator/controllers/ray: rayservice_controller.go (shouldUpdateCluster,
+shouldPrepareNewCluster, reconcileServices, updateHeadPodServeLabel), raycluster_controller.go
+(shouldRecreatePodsForUpgrade), rayjob_controller.go, utils/util.go (GenerateHashWithoutReplicasAndWorkersToDelete).
+For a Serve config from Ray 2.60: serve/_private/version.py and deploy_utils.py (get_app_code_version).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from rayops.render import Obj, name_of
+from rayops.review.changes import MISSING, ORDER, Change, of_object, pairs
+from rayops.review.resources import Amount, cluster_amounts
+
+
+class Effect(StrEnum):
+    """What happens, the gravest first: the first of its changes' effects is the object's."""
+
+    REFUSED = "refused by the API server"
+    PODS_DELETED = "all pods deleted at once"
+    NEW_CLUSTER = "new cluster"
+    DELETED = "deleted"
+    CREATED = "created"
+    CLUSTER_UPDATE = "cluster updated in place"
+    SERVE_UPDATE = "Serve updated in place"
+    NOT_APPLIED = "not applied to what runs"
+    SERVE_SERVICE = "serve Service, with the next cluster"
+    AT_ONCE = "taken at once"
+    APPLIED = "changed"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A change of a field of a kind, or of anything below it. path: `*` is any one key. The first that fits counts."""
+
+    id: str
+    kind: str
+    path: tuple[str, ...]
+    effect: Effect
+    why: str
+
+    def fits(self, kind: str, path: Sequence[str]) -> bool:
+        """Whether the rule speaks of this field."""
+        return self.kind in (kind, "*") and len(path) >= len(self.path) and all(map(_key_fits, self.path, path))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A change with what it does and why."""
+
+    change: Change
+    effect: Effect
+    why: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What happens to one object. peak: what old and new pods request together, where a cluster is made."""
+
+    obj: str
+    effect: Effect
+    why: str
+    changes: tuple[Judged, ...]
+    peak: str = ""
+
+
+GROUP = "spec rayClusterConfig workerGroupSpecs"
+DEPLOYMENT = "spec serveConfigV2 applications * deployments *"
+_NO_RESTART = "no replica restarts"
+_ROLLING = "the replicas of that deployment restart, one after the other"
+_APPLICATION = "every deployment of the application restarts, replica by replica"
+_MUTED = "left out of KubeRay's hash: the running cluster keeps the old value"
+_LIVE_JOB = "the operator reads it at its next look"
+
+
+def _rules(kind: str, effect: Effect, why: str, **paths: str) -> Iterator[Rule]:
+    for name, path in paths.items():
+        yield Rule(f"{kind.lower()}-{name.replace('_', '-')}", kind, tuple(path.split()), effect, why)
+
+
+RULES: tuple[Rule, ...] = (
+    *_rules("RayService", Effect.REFUSED, "the field is immutable", managed_by="spec managedBy"),
+    *_rules(
+        "RayService",
+        Effect.SERVE_UPDATE,
+        "submitted again; Ray finds the same fields and restarts nothing",
+        serve_text="spec serveConfigV2 [text]",
+    ),
+    *_rules(
+        "RayService",
+        Effect.SERVE_UPDATE,
+        f"replicas come or go; {_NO_RESTART}",
+        num_replicas=f"{DEPLOYMENT} num_replicas",
+    ),
+    *_rules(
+        "RayService",
+        Effect.SERVE_UPDATE,
+        _APPLICATION,
+        autoscaling_policy=f"{DEPLOYMENT} autoscaling_config policy",
+        application_policy="spec serveConfigV2 applications * autoscaling_policy",
+        router=f"{DEPLOYMENT} request_router_config",
+        deployment_actors=f"{DEPLOYMENT} deployment_actors",
+        import_path="spec serveConfigV2 applications * import_path",
+        runtime_env="spec serveConfigV2 applications * runtime_env",
+        args="spec serveConfigV2 applications * args",
+    ),
+    *_rules(
+        "RayService",
+        Effect.SERVE_UPDATE,
+        "each replica runs its reconfigure(), and waits for it",
+        user_config=f"{DEPLOYMENT} user_config",
+    ),
+    *_rules(
+        "RayService",
+        Effect.SERVE_UPDATE,
+        _ROLLING,
+        actor_options=f"{DEPLOYMENT} ray_actor_options",
+        placement=f"{DEPLOYMENT} placement_group_bundles",
+        placement_strategy=f"{DEPLOYMENT} placement_group_strategy",
+        per_node=f"{DEPLOYMENT} max_replicas_per_node",
+        gang=f"{DEPLOYMENT} gang_scheduling_config",
+    ),
+    *_rules("RayService", Effect.SERVE_UPDATE, _NO_RESTART, deployment_field=f"{DEPLOYMENT} *"),
+    *_rules(
+        "RayService", Effect.SERVE_UPDATE, "submitted to the cluster that serves", serve_config="spec serveConfigV2"
+    ),
+    *_rules(
+        "RayService",
+        Effect.CLUSTER_UPDATE,
+        "the operator deletes or makes all pods of the cluster that is there",
+        suspend="spec rayClusterConfig suspend",
+    ),
+    *_rules(
+        "RayService",
+        Effect.NOT_APPLIED,
+        _MUTED,
+        replicas=f"{GROUP} * replicas",
+        min=f"{GROUP} * minReplicas",
+        max=f"{GROUP} * maxReplicas",
+        workers_to_delete=f"{GROUP} * scaleStrategy",
+        tolerations=f"{GROUP} * template spec tolerations",
+        gates=f"{GROUP} * template spec schedulingGates",
+        head_tolerations="spec rayClusterConfig headGroupSpec template spec tolerations",
+        head_gates="spec rayClusterConfig headGroupSpec template spec schedulingGates",
+        cluster_strategy="spec rayClusterConfig upgradeStrategy",
+    ),
+    *_rules(
+        "RayService",
+        Effect.NEW_CLUSTER,
+        "groups are not only appended: KubeRay's hash knows their order",
+        order=f"{GROUP} {ORDER}",
+    ),
+    *_rules("RayService", Effect.NEW_CLUSTER, "in KubeRay's hash of the cluster", cluster="spec rayClusterConfig"),
+    *_rules(
+        "RayService",
+        Effect.SERVE_SERVICE,
+        "the Service is only written when it turns to another cluster; its metadata never",
+        serve_service="spec serveService",
+    ),
+    *_rules(
+        "RayService",
+        Effect.AT_ONCE,
+        "the label ray.io/serve of the head pod changes",
+        exclude_head="spec excludeHeadPodFromServeSvc",
+    ),
+    *_rules(
+        "RayService",
+        Effect.AT_ONCE,
+        "counts from the next upgrade",
+        strategy="spec upgradeStrategy",
+        deletion_delay="spec rayClusterDeletionDelaySeconds",
+        timeout="metadata annotations ray.io/initializing-timeout",
+    ),
+    *_rules(
+        "RayService",
+        Effect.NOTHING,
+        "KubeRay 1.6.2 reads this field nowhere",
+        unhealthy="spec serviceUnhealthySecondThreshold",
+        deployment_unhealthy="spec deploymentUnhealthySecondThreshold",
+    ),
+    *_rules("RayService", Effect.NOTHING, "copied to the RayCluster when that is next written", metadata="metadata"),
+    *_rules("RayCluster", Effect.REFUSED, "the field is immutable", managed_by="spec managedBy"),
+    *_rules(
+        "RayCluster",
+        Effect.AT_ONCE,
+        "workers come or go (the autoscaler, where it is on, decides within the bounds)",
+        replicas="spec workerGroupSpecs * replicas",
+        min="spec workerGroupSpecs * minReplicas",
+        max="spec workerGroupSpecs * maxReplicas",
+        workers_to_delete="spec workerGroupSpecs * scaleStrategy",
+    ),
+    *_rules("RayCluster", Effect.PODS_DELETED, "or made again, when it is no longer suspended", suspend="spec suspend"),
+    *_rules("RayCluster", Effect.AT_ONCE, "counts from the next change", strategy="spec upgradeStrategy"),
+    *_rules(
+        "RayCluster",
+        Effect.NOT_APPLIED,
+        "running pods stay as they are; one that dies comes back with the new template",
+        spec="spec",
+    ),
+    *_rules("RayCluster", Effect.NOTHING, "pods take nothing from it", metadata="metadata"),
+    *_rules("RayJob", Effect.REFUSED, "the field is immutable", managed_by="spec managedBy"),
+    *_rules(
+        "RayJob",
+        Effect.AT_ONCE,
+        "stops the job and deletes its cluster, or starts it on a new one",
+        suspend="spec suspend",
+    ),
+    *_rules(
+        "RayJob",
+        Effect.AT_ONCE,
+        _LIVE_JOB,
+        backoff="spec backoffLimit",
+        deadline="spec activeDeadlineSeconds",
+        pre_running="spec preRunningDeadlineSeconds",
+        ttl="spec ttlSecondsAfterFinished",
+        shutdown="spec shutdownAfterJobFinishes",
+        deletion="spec deletionStrategy",
+    ),
+    *_rules(
+        "RayJob",
+        Effect.NOT_APPLIED,
+        "a job that was submitted is not changed: it takes effect when it is deleted and applied again",
+        spec="spec",
+    ),
+    *_rules("RayJob", Effect.NOTHING, "neither cluster nor job take it after their start", metadata="metadata"),
+    Rule("other", "*", (), Effect.APPLIED, ""),
+)
+
+
+def judge(before: Iterable[Obj], after: Iterable[Obj]) -> list[Verdict]:
+    """A verdict for every object that differs."""
+    return [verdict for old, new in pairs(before, after) if (verdict := _of_pair(old, new))]
+
+
+def _of_pair(old: Obj | None, new: Obj | None) -> Verdict | None:
+    found = list(of_object(old, new))
+    if not found:
+        return None
+    judged = effect(old, new, found)
+    first = min(judged, key=lambda each: _WEIGHT[each.effect])
+    return Verdict(name_of(new or old or {}), first.effect, first.why, tuple(judged), _peak(old, new, first.effect))
+
+
+_WEIGHT = {effect: weight for weight, effect in enumerate(Effect)}
+
+
+def effect(old: Obj | None, new: Obj | None, found: Sequence[Change]) -> list[Judged]:
+    """What each change of one object does, the others considered. old, new: the object, None where it is not there."""
+    if old is None or new is None:
+        return [Judged(change, Effect.CREATED if old is None else Effect.DELETED, "") for change in found]
+    kind = str(new.get("kind"))
+    judged = [_alone(kind, change) for change in found]
+    if kind == "RayService":
+        return _together(judged, new)
+    if kind == "RayCluster":
+        return _recreated(judged, new)
+    return judged
+
+
+def _alone(kind: str, change: Change) -> Judged:
+    where = {"RayService": GROUP, "RayCluster": "spec workerGroupSpecs"}.get(kind, "").split()
+    if where and change.old is MISSING and list(change.path[:-1]) == where:
+        return Judged(change, Effect.CLUSTER_UPDATE, "a group appended at the end: only its pods are made")
+    rule = next(rule for rule in RULES if rule.fits(kind, change.path))
+    return Judged(change, rule.effect, rule.why)
+
+
+def _key_fits(wanted: str, key: str) -> bool:
+    return wanted in ("*", key)
+
+
+def _together(judged: list[Judged], service: Obj) -> list[Judged]:
+    """A new cluster takes everything along; a group that is appended takes along what would wait for a new cluster."""
+    strategy = (service["spec"].get("upgradeStrategy") or {}).get("type") or "NewCluster"
+    effects = {each.effect for each in judged}
+    if Effect.NEW_CLUSTER in effects and strategy == "None":
+        why = "upgradeStrategy None: KubeRay makes no new cluster"
+        hashed = {Effect.NEW_CLUSTER, Effect.CLUSTER_UPDATE}
+        return [replace(each, effect=Effect.NOT_APPLIED, why=why) if each.effect in hashed else each for each in judged]
+    if Effect.NEW_CLUSTER in effects:
+        along = {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE, Effect.SERVE_UPDATE}
+        along |= set() if "Incremental" in strategy else {Effect.SERVE_SERVICE}
+        why = "comes with the new cluster; the old one keeps what it has"
+        judged = [_moved(each, along, Effect.NEW_CLUSTER, why) for each in judged]
+    elif Effect.CLUSTER_UPDATE in effects:
+        why = "written with the same update; a replica count that the autoscaler chose jumps back to this one"
+        judged = [_moved(each, {Effect.NOT_APPLIED}, Effect.CLUSTER_UPDATE, why) for each in judged]
+    if "Incremental" in strategy:
+        why = "the serve Service is not kept up in incremental upgrades: clients go through the Gateway"
+        judged = [_moved(each, {Effect.SERVE_SERVICE}, Effect.NOTHING, why) for each in judged]
+    return judged
+
+
+def _moved(each: Judged, these: set[Effect], to: Effect, why: str) -> Judged:
+    return replace(each, effect=to, why=why) if each.effect in these else each
+
+
+def _recreated(judged: list[Judged], cluster: Obj) -> list[Judged]:
+    """upgradeStrategy Recreate: what is in the hash deletes every pod, the head included, at once."""
+    if (cluster["spec"].get("upgradeStrategy") or {}).get("type") != "Recreate":
+        return judged
+    why = "upgradeStrategy Recreate: the service is down until the new pods are ready"
+    return [
+        replace(each, effect=Effect.PODS_DELETED, why=why)
+        if each.effect in {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE} and not _is_muted(each.change)
+        else each
+        for each in judged
+    ]
+
+
+def _is_muted(change: Change) -> bool:
+    return change.path[-1] in {"tolerations", "schedulingGates"}
+
+
+def _peak(old: Obj | None, new: Obj | None, effect: Effect) -> str:
+    """One line: what the pods of the old and the new cluster request together."""
+    made = {Effect.NEW_CLUSTER, Effect.CREATED}
+    if new is None or effect not in made or new.get("kind") not in ("RayService", "RayCluster", "RayJob"):
+        return ""
+    start, most = _cluster_of(new)
+    if effect is Effect.CREATED or old is None:
+        return f"needs {start} at its start, at most {most}"
+    was_start, was_most = _cluster_of(old)
+    return f"old + new need {was_start + start} with the workers they start with, at most {was_most + most}"
+
+
+def _cluster_of(obj: Obj) -> tuple[Amount, Amount]:
+    spec = obj.get("spec") or {}
+    return cluster_amounts(spec.get("rayClusterConfig") or spec.get("rayClusterSpec") or spec)
