@@ -10,10 +10,11 @@ from pathlib import Path
 from rayops import proc
 from rayops.cluster import rootfs, tools
 from rayops.kube import Kube, Obj, Timeout, dig, eventually
-from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, name_of
+from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, is_true, name_of
 from rayops.paths import ROOT
 from rayops.pipeline import sample_of
 from rayops.render import render
+from rayops.render.crds import crds_of
 from tests.harness import Cluster, Load, Request, ServiceUnderTest, gpu, namespaces
 from tests.harness.helpers import PIPELINE_IMAGE
 from tests.harness.kind import OwnCluster
@@ -23,7 +24,7 @@ from tests.harness.registry import ClusterRegistry
 REGISTRY = "registry.example.com"
 GPUS = 8
 VOLUME = Kind("v1", "PersistentVolume")
-CLAIM = Kind("v1", "PersistentVolumeClaim")
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 # The digest that stands in Git until something is promoted.
 NOT_YET = re.compile(r"sha256:0{64}")
 
@@ -98,6 +99,7 @@ def running(
     namespace, name = service["metadata"]["namespace"], name_of(service)
     with ExitStack() as stack:
         stack.enter_context(gpu.advertised_gpus(kube, GPUS))
+        establish(kube, objects)
         kube.apply(platform)
         kube.apply([obj for obj in objects if obj["kind"] == "Namespace"])
         stack.callback(remove, kube, namespace, name)
@@ -110,6 +112,20 @@ def running(
         found.apply(objects)
         found.wait_healthy()
         yield found
+
+
+def establish(kube: Kube, objects: Sequence[Obj]) -> None:
+    """The kinds of other projects (PodMonitor, ExternalSecret …) are known; nobody here acts on them."""
+    found = [crd for crd in crds_of(objects) if crd["spec"]["group"] != "ray.io"]
+    kube.apply(found)
+    for crd in found:
+        eventually(
+            lambda name=name_of(crd): kube.get(CRD, name),  # type: ignore[misc]
+            lambda live: is_true(live, "Established"),
+            bool,
+            Timeout.SHORT,
+            f"{name_of(crd)} is established",
+        )
 
 
 def remove(kube: Kube, namespace: str, name: str) -> None:
