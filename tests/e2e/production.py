@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rayops import proc
@@ -118,13 +119,13 @@ def establish(kube: Kube, objects: Sequence[Obj]) -> None:
     """The kinds of other projects (PodMonitor, ExternalSecret …) are known; nobody here acts on them."""
     found = [crd for crd in crds_of(objects) if crd["spec"]["group"] != "ray.io"]
     kube.apply(found)
-    for crd in found:
+    for name in map(name_of, found):
         eventually(
-            lambda name=name_of(crd): kube.get(CRD, name),  # type: ignore[misc]
-            lambda live: is_true(live, "Established"),
+            partial(kube.get, CRD, name),
+            lambda crd: is_true(crd, "Established"),
             bool,
             Timeout.SHORT,
-            f"{name_of(crd)} is established",
+            f"{name} is known",
         )
 
 
