@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rayops.errors import RayopsError
 from rayops.paths import ROOT
 from rayops.render import Obj, render
 
+LITERALS = ["pipeline=rag", "environment=local", "grpcNodePort=30092", "entrypoint=true"]
 KUBERAY_MODULE = "github.com/ray-project/kuberay/ray-operator"
 
 
@@ -112,11 +113,21 @@ def module() -> Path:
     return gobuild.module_directory("kuberay-operator", KUBERAY_MODULE)
 
 
+def example_numbers(components: Iterable[Path | str]) -> list[str]:
+    """The lines of the components' sizing.example.env: numbers that only a pipeline which takes them has."""
+    files = [ROOT / component / "sizing.example.env" for component in components]
+    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
+    return [line for line in lines if "=" in line and not line.startswith("#")]
+
+
 @pytest.fixture
 def compose(tmp_path: Path) -> Callable[..., Path]:
-    """Write an overlay of the repository's own parts into a fresh folder: the local RAG numbers, any components."""
+    """Write an overlay of the repository's own parts into a fresh folder: the local RAG numbers, any components.
 
-    def write(*components: Path | str, extra: str = "") -> Path:
+    `numbers`: more literals of `sizing`, as `name=value`; those that a component gives as an example are there.
+    """
+
+    def write(*components: Path | str, extra: str = "", numbers: Sequence[str] = ()) -> Path:
         def at(path: Path | str) -> str:
             return os.path.relpath(ROOT / path, tmp_path)
 
@@ -129,7 +140,7 @@ def compose(tmp_path: Path) -> Callable[..., Path]:
                 {
                     "name": "sizing",
                     "envs": ["sizing.env"],
-                    "literals": ["pipeline=rag", "environment=local", "grpcNodePort=30092", "entrypoint=true"],
+                    "literals": [*LITERALS, *example_numbers(components), *numbers],
                     "options": {
                         "disableNameSuffixHash": True,
                         "annotations": {"config.kubernetes.io/local-config": "true"},
