@@ -1,24 +1,33 @@
-"""JSON schemas for kubeconform, made from what is pinned: KubeRay's CRDs and the API description of Kubernetes."""
+"""JSON schemas for kubeconform, made from what is pinned: CRDs (rayops.render.crds) and the API description of Kubernetes."""
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rayops.render import operator_crds
+from rayops.render import Obj
 
 Schema = dict[str, Any]
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 
 
-def write_crd_schemas(module: Path, folder: Path) -> None:
+def write_crd_schemas(crds: Iterable[Obj], folder: Path) -> None:
     """One strict schema for each served version of each CRD: `<group>/<kind>_<version>.json`, lower case."""
-    for crd in operator_crds(module):
-        kind = crd["spec"]["names"]["kind"].lower()
-        for version in crd["spec"]["versions"]:
-            schema = strict(version["schema"]["openAPIV3Schema"])
-            write(folder / crd["spec"]["group"] / f"{kind}_{version['name']}.json", schema)
+    for (group, kind, version), schema in crd_schemas(crds).items():
+        write(folder / group / f"{kind.lower()}_{version}.json", schema)
+
+
+def crd_schemas(crds: Iterable[Obj]) -> dict[tuple[str, str, str], Schema]:
+    """The same schemas by group, kind and version."""
+    return {
+        (crd["spec"]["group"], crd["spec"]["names"]["kind"], version["name"]): strict(
+            version["schema"]["openAPIV3Schema"]
+        )
+        for crd in crds
+        for version in crd["spec"]["versions"]
+        if version["served"]
+    }
 
 
 def write_core_schemas(swagger: Path, folder: Path, kinds: set[tuple[str, str]]) -> None:
