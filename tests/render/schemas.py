@@ -1,4 +1,4 @@
-"""JSON schemas for kubeconform, made from what is pinned: CRDs (rayops.render.crds) and the API description of Kubernetes."""
+"""JSON schemas for kubeconform, made from what is pinned: CRDs and the API description of Kubernetes."""
 
 import json
 from collections.abc import Iterable
