@@ -12,9 +12,10 @@ import yaml
 from rayops.cluster import gobuild, tools
 from rayops.errors import RayopsError
 from rayops.paths import ROOT
-from rayops.render import Obj, render
+from rayops.render import Obj, components_of, render
 
 LITERALS = ["pipeline=rag", "environment=local", "grpcNodePort=30092", "entrypoint=true"]
+HIDDEN = {"disableNameSuffixHash": True, "annotations": {"config.kubernetes.io/local-config": "true"}}
 KUBERAY_MODULE = "github.com/ray-project/kuberay/ray-operator"
 
 
@@ -120,6 +121,16 @@ def example_numbers(components: Iterable[Path | str]) -> list[str]:
     return [line for line in lines if "=" in line and not line.startswith("#")]
 
 
+def example_files(components: Iterable[Path | str], folder: Path) -> list[dict[str, Any]]:
+    """A hidden ConfigMap for each NAME.example.txt of a component, as an overlay gives it NAME.txt."""
+    made = []
+    for example in [file for component in components for file in sorted((ROOT / component).glob("*.example.txt"))]:
+        name = example.name.removesuffix(".example.txt")
+        shutil.copy(example, folder / f"{name}.txt")
+        made.append({"name": name, "files": [f"{name}.txt"], "options": HIDDEN})
+    return made
+
+
 @pytest.fixture
 def compose(tmp_path: Path) -> Callable[..., Path]:
     """Write an overlay of the repository's own parts into a fresh folder: the local RAG numbers, any components.
@@ -132,20 +143,22 @@ def compose(tmp_path: Path) -> Callable[..., Path]:
             return os.path.relpath(ROOT / path, tmp_path)
 
         shutil.copy(ROOT / "overlays/local/rag/sizing.env", tmp_path / "sizing.env")
+        profiles = [part for part in components if "profiles" in Path(part).parts]
+        # A profile brings namespace and cluster along.
+        resources = ["apps/rag"] if profiles else ["base/platform/namespace", "base/raycluster", "apps/rag"]
+        asking = [*components, *(part for profile in profiles for part in components_of(ROOT / profile))]
         overlay = {
-            "resources": [at("base/platform/namespace"), at("base/raycluster"), at("apps/rag")],
+            "resources": [at(resource) for resource in resources],
             "components": [at(component) for component in components],
             "namespace": "rag",
             "configMapGenerator": [
                 {
                     "name": "sizing",
                     "envs": ["sizing.env"],
-                    "literals": [*LITERALS, *example_numbers(components), *numbers],
-                    "options": {
-                        "disableNameSuffixHash": True,
-                        "annotations": {"config.kubernetes.io/local-config": "true"},
-                    },
-                }
+                    "literals": [*LITERALS, *example_numbers(asking), *numbers],
+                    "options": HIDDEN,
+                },
+                *example_files(components, tmp_path),
             ],
         }
         (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay) + extra)
