@@ -63,6 +63,7 @@ def up(pipeline: str, environment: str) -> int:
     from rayops.steps import Steps
 
     config = serve_config(pipeline, environment)
+    check_one_node(config, environment)
     steps = Steps()
     try:
         with steps.step("prerequisites") as step:
@@ -98,6 +99,16 @@ def serve_config(pipeline: str, environment: str) -> dict[str, Any]:
     config = read_serve_file(app_serve_file(pipeline, environment, ROOT))
     config.pop("grpc_options", None)
     return config
+
+
+def check_one_node(config: dict[str, Any], environment: str) -> None:
+    """RayopsError where replicas are kept apart on several workers: a local Ray is one, they would never all start."""
+    for application in config.get("applications") or []:
+        for deployment in application.get("deployments") or []:
+            if "max_replicas_per_node" in deployment:
+                apart = f"{deployment['name']} wants its replicas on several workers (max_replicas_per_node)"
+                message = f"overlays/{environment} is not for one machine: {apart}"
+                raise RayopsError(message, hint="rayops up --serve-only --env local")
 
 
 def status() -> str:

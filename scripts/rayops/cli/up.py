@@ -92,6 +92,7 @@ class Up:
 
     def __post_init__(self) -> None:
         self.overlay = find_overlay(self.options.env, self.options.pipeline)
+        check_images(self.options.env)
 
     def run(self) -> None:
         """All steps, or those up to --until."""
@@ -198,6 +199,21 @@ def find_overlay(environment: str, pipeline: str) -> Path:
         f"{path.parent.parent.name}/{path.parent.name}" for path in ROOT.glob("overlays/*/*/kustomization.yaml")
     )
     raise RayopsError(f"no overlay overlays/{environment}/{pipeline}", hint=f"there are: {', '.join(there)}")
+
+
+def check_images(environment: str) -> None:
+    """RayopsError where the environment's pods run images of a registry: what this machine builds is not theirs."""
+    import yaml
+
+    from rayops.pipeline import IMAGE
+
+    file = ROOT / "overlays" / environment / "environment" / "images" / "kustomization.yaml"
+    listed = (yaml.safe_load(file.read_text()).get("images") or []) if file.is_file() else []
+    names = [entry.get("newName", "") for entry in listed if entry.get("name") == "pipeline"]
+    if names and IMAGE not in names:
+        message = f"overlays/{environment} is not for a laptop: its pods run {names[0]} from a registry"
+        hint = f"rayops up --env local; or, on a cluster of that environment: kubectl apply -k overlays/{environment}"
+        raise RayopsError(message, hint=hint)
 
 
 def _prerequisites(step: "Step") -> None:

@@ -38,7 +38,7 @@ def set_image(objects: Sequence[Obj], image: str, reference: str) -> list[Obj]:
         container
         for obj in changed
         for _, container in containers(obj)
-        if image in (_repository(container["image"]), _repository(container["image"]).rsplit("/", 1)[-1])
+        if image in (repository(container["image"]), repository(container["image"]).rsplit("/", 1)[-1])
     ]
     if not hits:
         raise RayopsError(f"no container runs {image}; there are {', '.join(images(objects)) or 'none'}")
@@ -61,7 +61,7 @@ def set_node_port(objects: Sequence[Obj], port: str, number: int) -> list[Obj]:
     return changed
 
 
-def _repository(reference: str) -> str:
+def repository(reference: str) -> str:
     """The reference without tag and digest: `host:5000/a/b:c@sha256:d` becomes `host:5000/a/b`."""
     name = reference.split("@", 1)[0]
     head, colon, tail = name.rpartition(":")

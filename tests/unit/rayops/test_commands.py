@@ -311,6 +311,24 @@ def test_what_is_no_overlay_is_refused(arguments: list[str], capsys: pytest.Capt
     assert world.calls == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (["--env", "staging"], "overlays/staging is not for a laptop: its pods run registry.example.com/ray/pipeline"),
+        (["--env", "prod", "--pipeline", "hello"], "overlays/prod is not for a laptop"),
+        (["--env", "prod", "--serve-only"], "overlays/prod is not for one machine: Ingress wants its replicas on several"),
+    ],
+)
+def test_an_environment_of_a_registry_and_many_nodes_is_refused_before_anything_is_built(
+    arguments: list[str], cause: str, capsys: pytest.CaptureFixture[str], world: World
+) -> None:
+    assert cli.main(["up", *arguments]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert cause in line
+    assert "--env local" in line
+    assert world.calls == []
+
+
 @pytest.mark.parametrize("nodes", ["0", "-1"])
 def test_a_cluster_of_no_nodes_is_wrong_usage(nodes: str, world: World) -> None:
     with pytest.raises(SystemExit) as ended:
