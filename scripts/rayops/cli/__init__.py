@@ -12,6 +12,7 @@ COMMANDS = {
     "down": "delete the cluster of this checkout, or stop the local Ray of --serve-only",
     "matrix": "pipelines, deployments, resources and images as the overlays render them",
     "review": "what a change of the overlays will do to what runs, as Markdown",
+    "promote": "move image digests, or the platform's versions, from one environment to the next",
     "simulate": "a pipeline on N GPUs as an event simulation: utilisation, latency, cost",
     "status": "what runs, how healthy it is, and where it answers",
 }
