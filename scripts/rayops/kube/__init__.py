@@ -10,11 +10,12 @@ from rayops.kube.client import GPU_RESOURCE, Kube, server_is_local
 from rayops.kube.errors import KubeError, NotFoundError, RemoteClusterError
 from rayops.kube.evidence import save_evidence
 from rayops.kube.forward import Forward
-from rayops.kube.health import Health, Layer, Status, assess
+from rayops.kube.health import assess, judge
 from rayops.kube.objects import Kind, Obj, dig
 from rayops.kube.pods import ExecResult
 from rayops.kube.probe import Answer, probe
 from rayops.kube.rollout import look, wait_healthy
+from rayops.kube.verdict import Health, Layer, Status, Verdict
 from rayops.kube.wait import Timeout, WaitError, equals, eventually, is_so, itself
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "RemoteClusterError",
     "Status",
     "Timeout",
+    "Verdict",
     "WaitError",
     "assess",
     "dig",
@@ -39,6 +41,7 @@ __all__ = [
     "eventually",
     "is_so",
     "itself",
+    "judge",
     "look",
     "probe",
     "save_evidence",

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rayops.kube.client import Kube
-from rayops.kube.health import Health, Layer, Status, assess
+from rayops.kube.closer import Surroundings, assess_closely
 from rayops.kube.objects import POD, RAY_SERVICE
+from rayops.kube.verdict import Health, Layer, Status
 from rayops.kube.wait import Timeout, eventually, itself
 
 # Degraded may pass (an image pull tried again, a deployment that recovers): it is believed after this long.
@@ -17,7 +18,8 @@ PATIENCE_S: Final = 20.0
 def look(kube: Kube, namespace: str, name: str) -> Health:
     """The health of a RayService now; NotFoundError when there is none."""
     service = kube.get(RAY_SERVICE, name, namespace)
-    return assess(service, kube.list(POD, namespace), kube.events(namespace), datetime.now(UTC))
+    around = Surroundings(kube.list(POD, namespace), kube.events(namespace), datetime.now(UTC))
+    return assess_closely(service, around)
 
 
 def wait_healthy(

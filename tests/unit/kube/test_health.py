@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -5,11 +6,16 @@ from typing import Any
 import pytest
 import yaml
 
-from rayops.kube.health import Health, Layer, Status, assess
+from rayops.kube.closer import Surroundings, assess_closely
 from rayops.kube.objects import Obj
+from rayops.kube.verdict import Health, Layer, Status
 
 CASES: list[Obj] = yaml.safe_load((Path(__file__).parent / "data" / "health.yaml").read_text())
 WRITTEN = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+
+
+def assess(service: Obj, pods: Sequence[Obj] = (), events: Sequence[Obj] = (), now: datetime | None = None) -> Health:
+    return assess_closely(service, Surroundings(pods, events, now))
 
 
 def service(of: str, **metadata: Any) -> Obj:
@@ -37,7 +43,7 @@ def pod(node_type: str, *, cluster: str = "rag-aaaaa", ready: bool = True, **sta
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_verdict_on_a_recorded_status(case: Obj) -> None:
+def test_verdict_on_a_status(case: Obj) -> None:
     health = assess(filled(case["service"]))
     status, layer, message = case["verdict"]
     assert (health.status.value, health.layer.name) == (status, layer), health
