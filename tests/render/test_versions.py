@@ -16,6 +16,8 @@ PINNED_MODULES = {
     "github.com/yannh/kubeconform": "KUBECONFORM_VERSION",
     "github.com/ray-project/kuberay/ray-operator": "KUBERAY_VERSION",
     "k8s.io/kubernetes": "KUBERNETES_VERSION",
+    "github.com/argoproj/argo-cd/v3": "ARGOCD_VERSION",
+    "github.com/fluxcd/kustomize-controller": "KUSTOMIZE_CONTROLLER_VERSION",
 }
 
 
