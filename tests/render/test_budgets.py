@@ -1,8 +1,10 @@
 """Manifests stay small enough to be read: the house's budgets."""
 
+import statistics
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import yaml
 
 from rayops.paths import ROOT
@@ -20,6 +22,28 @@ def too_long(chosen: list[Path], most: int) -> list[str]:
 
 def test_patches_have_at_most_20_lines() -> None:
     assert not too_long([file for file in files("base", "overlays") if file.parent.name == "patches"], 20)
+
+
+def lengths_of_patches(*folders: str) -> dict[str, int]:
+    """Lines of each patch by its place: files of a folder `patches`, and patches written into a kustomization."""
+    chosen = [file for file in files(*folders) if file.parent.name == "patches"]
+    found = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in chosen}
+    for file in [file for file in files(*folders) if file.name == "kustomization.yaml"]:
+        inline = [entry["patch"] for entry in yaml.safe_load(file.read_text()).get("patches", []) if "patch" in entry]
+        found |= {f"{file.relative_to(ROOT)}#{number}": len(text.splitlines()) for number, text in enumerate(inline)}
+    return found
+
+
+def test_budget_of_an_environment_patch_is_10_lines_in_the_middle_20_at_most(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lengths = lengths_of_patches("overlays", "base/components")
+    longest = max(lengths, key=lambda name: lengths[name])
+    middle = statistics.median(lengths.values())
+    with capsys.disabled():
+        print(f"\n{len(lengths)} patches: median {middle:g} lines, longest {lengths[longest]} ({longest})")
+    assert middle <= 10
+    assert lengths[longest] <= 20
 
 
 def test_kustomizations_have_at_most_30_lines() -> None:
