@@ -144,6 +144,13 @@ def test_no_budget_holds_up_the_node_of_redis(composed: Composed) -> None:
         assert not budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
+def test_no_worker_takes_the_place_of_redis(composed: Composed) -> None:
+    objects = composed("gcs-fault-tolerance", "priority")
+    classes = {spec["priorityClassName"] for obj in objects for _, spec in pod_specs(obj)}
+    assert classes == {"ray-serving"}
+    assert "priorityClassName" not in one(composed("gcs-fault-tolerance"), "StatefulSet")["spec"]["template"]["spec"]
+
+
 def test_the_readme_takes_the_option_out_first(composed: Composed) -> None:
     objects = composed("gcs-fault-tolerance", extra=block("gcs-fault-tolerance", "patches:"))
     assert "gcsFaultToleranceOptions" not in cluster(objects)
