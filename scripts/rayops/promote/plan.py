@@ -17,8 +17,9 @@ from rayops.render import Obj, containers, of_kind, render, repository
 
 CHOICES = ("resources", "components")
 IMAGES = Path("environment/images/kustomization.yaml")
-DELIVERY = Path("delivery/delivery.env")
-CHART = "chartVersion"
+DELIVERY = Path("delivery/settings/delivery.env")
+# The operator and its CRDs, which never go apart.
+OPERATOR = ("chartVersion", "kuberayRevision")
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _no_digest(source: str, name: str, image: str) -> RayopsError:
 
 
 def platform_edits(root: Path, source: str, target: str) -> list[Edit]:
-    """The edits under the pipelines: digests of the environment's own images (Redis) and the operator's chart."""
+    """The edits under the pipelines: digests of the environment's own images (Redis), the operator's chart and CRDs."""
     folder, other = Path("overlays") / target, Path("overlays") / source
     found = []
     if (root / other / IMAGES).is_file() and (root / folder / IMAGES).is_file():
@@ -167,10 +168,11 @@ def platform_edits(root: Path, source: str, target: str) -> list[Edit]:
             if new != old:
                 found.append(Edit(folder / IMAGES, image, old, new))
     if (root / other / DELIVERY).is_file() and (root / folder / DELIVERY).is_file():
-        chart = edit.setting((root / other / DELIVERY).read_text("utf-8"), CHART)
-        old_chart = edit.setting((root / folder / DELIVERY).read_text("utf-8"), CHART)
-        if chart and old_chart and chart != old_chart:
-            found.append(Edit(folder / DELIVERY, CHART, old_chart, chart))
+        for name in OPERATOR:
+            new_value = edit.setting((root / other / DELIVERY).read_text("utf-8"), name)
+            old_value = edit.setting((root / folder / DELIVERY).read_text("utf-8"), name)
+            if new_value and old_value and new_value != old_value:
+                found.append(Edit(folder / DELIVERY, name, old_value, new_value))
     return found
 
 

@@ -70,7 +70,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         images = f"{COMPONENT}images:\n- {{name: redis, newName: {REDIS}, digest: {redis}}}\n"
         write(folder / "environment/images/kustomization.yaml", images)
         chart = {"staging": "1.6.2"}.get(environment, "1.6.1")
-        write(folder / "delivery/delivery.env", f"# The operator.\nchartVersion={chart}\nbranch=main\n")
+        settings = f"# The operator.\nchartVersion={chart}\nkuberayRevision=v{chart}\nrevision=main\n"
+        write(folder / "delivery/settings/delivery.env", settings)
         for name in ("rag", "hello"):
             text = OVERLAY.format(name=name, image=IMAGE, gpu=GPU, zero=ZERO, digest=digest)
             if environment == "dev":

@@ -279,7 +279,8 @@ def test_the_platform_goes_alone_and_with_all_its_services_healthy(promote: Run,
     code, out, _ = promote("--platform")
     assert code == 0
     redis = "- {name: redis, newName: registry.example.com/ray/redis, digest: "
-    assert diff(root) == ["-chartVersion=1.6.1", "+chartVersion=1.6.2", f"-{redis}{C}}}", f"+{redis}{B}}}"]
+    crds = ["-chartVersion=1.6.1", "-kuberayRevision=v1.6.1", "+chartVersion=1.6.2", "+kuberayRevision=v1.6.2"]
+    assert diff(root) == [*crds, f"-{redis}{C}}}", f"+{redis}{B}}}"]
     assert "chartVersion 1.6.1 → 1.6.2" in out
     git(root, "checkout", "-q", ".")
     objects = live("staging")
