@@ -15,6 +15,9 @@ from rayops.versions import pin
 CHART = ROOT / "charts" / "kuberay-platform"
 UPSTREAM = Path(__file__).parent / "data" / f"kuberay-operator-{pin('KUBERAY_VERSION')}.yaml"
 VALUES = [CHART / "values.yaml", *sorted(ROOT.glob("overlays/*/operator-values.yaml"))]
+ENVIRONMENTS = [file.parent.name for file in VALUES[1:]]
+# Environments where an operator may be lost without anybody noticing.
+GUARDED = {"staging", "prod"}
 Template = Callable[..., list[Obj]]
 Helm = Callable[..., CompletedProcess[str]]
 
@@ -42,10 +45,10 @@ def test_the_check_sees_a_value_that_does_not_exist() -> None:
     assert unknown({"reconcileConcurency": 1, "image": {"repo": "x"}}) == ["reconcileConcurency", "image.repo"]
 
 
-def test_lint(call: Helm, chart: Path) -> None:
-    for file in VALUES:
-        done = call("lint", "--strict", chart, "--values", file)
-        assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("file", VALUES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_lint(file: Path, call: Helm, chart: Path) -> None:
+    done = call("lint", "--strict", chart, "--values", file)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 BAD = {
@@ -74,9 +77,24 @@ def test_schema_refuses_an_unknown_top_level_key(call: Helm, chart: Path) -> Non
     assert "networkpolicy" in done.stderr
 
 
-@pytest.mark.parametrize("files", [(), tuple(VALUES[1:])], ids=["alone", "with every environment's"])
-def test_operator_pod_passes_the_restricted_standard(files: tuple[Path, ...], template: Template) -> None:
-    spec = one(template(*files), "Deployment")["spec"]["template"]["spec"]
+def values_of(environment: str) -> Path:
+    return ROOT / "overlays" / environment / "operator-values.yaml"
+
+
+def operator(objects: list[Obj]) -> dict[str, Any]:
+    container: dict[str, Any] = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def test_every_environment_has_values() -> None:
+    assert {"local", "dev", "staging", "prod"} <= set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_operator_pod_passes_the_restricted_standard(environment: str, template: Template) -> None:
+    deployment = one(template(values_of(environment)), "Deployment")
+    assert deployment["metadata"]["namespace"] == "kuberay-system"
+    spec = deployment["spec"]["template"]["spec"]
     assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     for container in spec["containers"]:
         context = container["securityContext"]
@@ -86,24 +104,109 @@ def test_operator_pod_passes_the_restricted_standard(files: tuple[Path, ...], te
 
 
 def test_operator_is_not_throttled_and_does_not_inject_its_init_container(template: Template) -> None:
-    container = one(template(), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    container = operator(template())
     assert container["resources"]["limits"]["cpu"] == "2"
     assert {"name": "ENABLE_INIT_CONTAINER_INJECTION", "value": "false"} in container["env"]
     assert {"--reconcile-concurrency=10", "--qps=400", "--burst=800"} <= set(container["args"])
 
 
-@pytest.mark.parametrize("file", VALUES[1:], ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_environment_renders(file: Path, template: Template) -> None:
-    assert one(template(file), "Deployment")["metadata"]["namespace"] == "kuberay-system"
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_environment_takes_back_what_the_chart_decides(environment: str, template: Template) -> None:
+    container = operator(template(values_of(environment)))
+    assert {"name": "ENABLE_INIT_CONTAINER_INJECTION", "value": "false"} in container["env"]
+    (concurrency,) = (arg.partition("=")[2] for arg in container["args"] if "reconcile-concurrency" in arg)
+    assert int(concurrency) > 1
+    assert of_kind(template(values_of(environment)), "NetworkPolicy")
 
 
-def test_network_policy_and_budget_select_the_operator(template: Template) -> None:
-    objects = template(replicas=2)
-    labels = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_where_it_matters_a_second_operator_stands_by_and_is_watched(environment: str, template: Template) -> None:
+    objects = template(values_of(environment))
+    deployment, guarded = one(objects, "Deployment")["spec"], environment in GUARDED
+    assert deployment["replicas"] == (2 if guarded else 1)
+    assert ("podAntiAffinity" in deployment["template"]["spec"]["affinity"]) is guarded
+    assert bool(of_kind(objects, "PodDisruptionBudget")) is guarded
+    assert bool(of_kind(objects, "PodMonitor")) is guarded
+    if guarded:
+        assert "--enable-leader-election=true" in operator(objects)["args"]
+        (term,) = deployment["template"]["spec"]["affinity"]["podAntiAffinity"][
+            "preferredDuringSchedulingIgnoredDuringExecution"
+        ]
+        selector = term["podAffinityTerm"]["labelSelector"]["matchLabels"]
+        assert selector.items() <= deployment["template"]["metadata"]["labels"].items()
+
+
+def test_prod_is_staging_with_bigger_numbers(template: Template) -> None:
+    staging, prod = (yaml.safe_load(values_of(name).read_text()) for name in ("staging", "prod"))
+    sizes = [values["kuberay-operator"].pop("resources") for values in (staging, prod)]
+    assert staging == prod
+    assert sizes[0] != sizes[1]
+
+
+def test_network_policy_budget_and_monitor_select_the_operator(template: Template) -> None:
+    objects = template(values_of("prod"))
+    deployment = one(objects, "Deployment")["spec"]["template"]
+    labels = deployment["metadata"]["labels"]
     policy = one(objects, "NetworkPolicy")["spec"]
-    budget = one(objects, "PodDisruptionBudget")["spec"]
-    for selector in (policy["podSelector"], budget["selector"]):
+    monitor = one(objects, "PodMonitor")["spec"]
+    selectors = [policy["podSelector"], one(objects, "PodDisruptionBudget")["spec"]["selector"], monitor["selector"]]
+    for selector in selectors:
         assert selector["matchLabels"].items() <= labels.items()
-    ports = {port["name"] for port in one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    ports = {port["name"] for port in deployment["spec"]["containers"][0]["ports"]}
     assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} <= ports
+    assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} <= ports
     assert not of_kind(template(), "PodDisruptionBudget"), "a budget of one replica would hold up every node drain"
+
+
+def test_only_monitoring_gets_in_and_only_what_the_operator_needs_gets_out(template: Template) -> None:
+    policy = one(template(), "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    (door,) = policy["ingress"]
+    assert door["from"] == [{"namespaceSelector": {"matchLabels": {"rayops.io/monitoring": "true"}}}]
+    api_server, dns, heads = policy["egress"]
+    assert [port["port"] for port in api_server["ports"]] == [443, 6443]
+    assert {(port["protocol"], port["port"]) for port in dns["ports"]} == {("UDP", 53), ("TCP", 53)}
+    assert [port["port"] for port in heads["ports"]] == [8265, 8000]
+    assert heads["to"] == [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"ray.io/node-type": "head"}}}]
+
+
+def test_the_policy_follows_its_values(template: Template, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    api_server = {"ports": [6443], "cidrs": ["10.1.0.0/28", "fd00::/64"]}
+    file.write_text(yaml.safe_dump({"networkPolicy": {"apiServer": api_server, "metricsFrom": {"team": "sre"}}}))
+    policy = one(template(file), "NetworkPolicy")["spec"]
+    assert policy["ingress"][0]["from"][0]["namespaceSelector"]["matchLabels"]["team"] == "sre"
+    assert policy["egress"][0]["ports"] == [{"protocol": "TCP", "port": 6443}]
+    assert policy["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.1.0.0/28"}}, {"ipBlock": {"cidr": "fd00::/64"}}]
+    file = tmp_path / "off.yaml"
+    file.write_text(yaml.safe_dump({"networkPolicy": {"enabled": False}}))
+    assert not of_kind(template(file), "NetworkPolicy")
+
+
+def test_the_monitor_follows_its_values(template: Template, tmp_path: Path) -> None:
+    assert not of_kind(template(), "PodMonitor"), "a fresh cluster does not know the kind"
+    file = tmp_path / "values.yaml"
+    file.write_text(
+        yaml.safe_dump({"podMonitor": {"enabled": True, "interval": "1m", "labels": {"release": "prometheus"}}})
+    )
+    monitor = one(template(file), "PodMonitor")
+    assert monitor["metadata"]["labels"] == {"release": "prometheus"}
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "http", "path": "/metrics", "interval": "1m"}]
+
+
+def test_a_list_of_a_later_file_replaces_the_earlier_one_whole(template: Template, tmp_path: Path) -> None:
+    """Why README and schema say: name every gate in each file."""
+    files = []
+    for gate in ("RayCronJob", "RayServiceIncrementalUpgrade"):
+        file = tmp_path / f"{gate}.yaml"
+        file.write_text(yaml.safe_dump({"kuberay-operator": {"featureGates": [{"name": gate, "enabled": True}]}}))
+        files.append(file)
+    assert "--feature-gates=RayServiceIncrementalUpgrade=true" in operator(template(*files))["args"]
+
+
+def test_the_readme_names_every_value_of_ours() -> None:
+    readme = (CHART / "README.md").read_text()
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    for key in [*paths({key: values[key] for key in ("networkPolicy", "podMonitor")}), *values["kuberay-operator"]]:
+        name = "networkPolicy.metricsFrom" if key.startswith("networkPolicy.metricsFrom") else key
+        assert f"`{name}`" in readme, name

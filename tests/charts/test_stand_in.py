@@ -43,7 +43,7 @@ CHANGES: dict[str, tuple[Any, str, str]] = {
     "useKubernetesProxy": (True, "Deployment", "--use-kubernetes-proxy=true"),
     "leaderElectionEnabled": (False, "Deployment", "--enable-leader-election=false"),
     "reconcileConcurrency": (7, "Deployment", "--reconcile-concurrency=7"),
-    "kubeClient.qps": (2.5, "Deployment", "--qps=2.5"),
+    "kubeClient.qps": (102.5, "Deployment", "--qps=102.5"),
     "kubeClient.burst": (2000000, "Deployment", "--burst=2000000"),
     "rbacEnable": (False, "ClusterRole", ""),
     "crNamespacedRbacEnable": (False, "RoleBinding", "leader-election"),
