@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from apps.embeddings.batch.__main__ import parser
 from rayops.paths import ROOT
@@ -15,7 +14,6 @@ from rayops.render import Obj, containers, images, one, pod_specs
 from rayops.versions import pin
 
 Rendered = Callable[[Path], list[Obj]]
-GOLDEN = Path(__file__).parent / "golden"
 RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 VOLUMES = {"configMap", "emptyDir", "projected", "secret", "csi", "persistentVolumeClaim", "ephemeral"}
 
@@ -29,14 +27,6 @@ def rayjob(job: Path, rendered: Rendered) -> Obj:
 def cluster(rayjob: Obj) -> dict[str, Any]:
     found: dict[str, Any] = rayjob["spec"]["rayClusterSpec"]
     return found
-
-
-def test_golden(job: Path, rendered: Rendered, request: pytest.FixtureRequest) -> None:
-    golden = GOLDEN / f"{'-'.join(job.parts[1:])}.yaml"
-    if request.config.getoption("--update-golden", default=False):
-        golden.write_text(yaml.safe_dump_all(rendered(job), sort_keys=False, width=4096))
-    assert golden.exists(), f"pytest tests/render --update-golden writes {golden.name}"
-    assert list(yaml.safe_load_all(golden.read_text())) == rendered(job), f"{job} renders to something else"
 
 
 def test_there_is_a_job_and_nothing_that_serves(job: Path, rendered: Rendered) -> None:

@@ -60,9 +60,13 @@ def test_replicas_fit_the_groups(service: Obj) -> None:
 
 
 def test_load_brings_a_second_worker(service: Obj) -> None:
-    """Otherwise the autoscaler of this overlay never has anything to do."""
+    """Otherwise the autoscaler of this overlay never has anything to do.
+
+    Where replicas are kept apart, one worker more is the place of a drained one's successor.
+    """
     cpu = service["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]
-    if cpu["maxReplicas"] == cpu["minReplicas"]:
+    apart = "max_replicas_per_node" in service["spec"]["serveConfigV2"]
+    if cpu["maxReplicas"] - cpu["minReplicas"] <= (1 if apart else 0):
         return
     deployments = [each for application in serve_config(service)["applications"] for each in application["deployments"]]
     most = sum(asked(each, "num_cpus") * bounds(each)[1] for each in deployments if not asked(each, "num_gpus"))
