@@ -285,11 +285,16 @@ def test_7_worker_lost(subject: Subject) -> None:
 
 def test_8_head_lost(subject: Subject) -> None:
     subject.healthy()
-    lose(
-        subject,
-        "head",
-        head_pod(subject.recorder.kube, subject.recorder.namespace, cluster_of(subject.now(), "active")),
-    )
+    lose(subject, "head", head_pod(subject.recorder.kube, subject.recorder.namespace, cluster_of(subject.now(), "active")))
+
+
+def test_8b_head_in_the_serve_service_lost(subject: Subject) -> None:
+    """As KubeRay does it by default: the head is an endpoint, and makes Ready true before anything answers."""
+    subject.healthy()
+    subject.apply(overlay.spec(lambda spec: spec.update(excludeHeadPodFromServeSvc=False)))
+    eventually(subject.now, lambda o: dig(o, "status", "numServeEndpoints"), equals(2), Timeout.MEDIUM, "2 endpoints")
+    name = cluster_of(subject.now(), "active")
+    lose(subject, "serving-head", head_pod(subject.recorder.kube, subject.recorder.namespace, name))
 
 
 def test_9_autoscaled(subject: Subject) -> None:

@@ -99,7 +99,7 @@ class Recorder:
         return [version for version in self.seen[since:] if version.obj["kind"] == kind.name]
 
     def find(
-        self, kind: Kind, wanted: Callable[[Obj], bool], *, since: int = 0, timeout: Timeout = Timeout.MEDIUM
+        self, kind: Kind, wanted: Callable[[Obj], bool], *, since: int = 0, timeout: Timeout = Timeout.LONG
     ) -> Version:
         """The first version since a mark that is wanted. Raises WaitError with the last one when none comes in time."""
         started = time.monotonic()
@@ -112,7 +112,7 @@ class Recorder:
 
     def keep(
         self, name: str, how: str, kind: Kind, wanted: Callable[[Obj], bool],
-        *, since: int = 0, timeout: Timeout = Timeout.MEDIUM,
+        *, since: int = 0, timeout: Timeout = Timeout.LONG,
     ) -> Version:  # fmt: skip
         """Write the first version that is wanted to `<folder>/<kind>/<name>.yaml`; the version."""
         found = self.find(kind, wanted, since=since, timeout=timeout)
@@ -148,11 +148,13 @@ class Recorder:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as they are."""
+    """Texts of several lines as they are, unless a line is too long to stay one."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+    lines = value.splitlines()
+    style = ("|" if max(map(len, lines)) <= 120 else '"') if len(lines) > 1 else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)
