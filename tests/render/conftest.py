@@ -121,6 +121,11 @@ def example_numbers(components: Iterable[Path | str]) -> list[str]:
     return [line for line in lines if "=" in line and not line.startswith("#")]
 
 
+def literals(lines: Iterable[str]) -> list[str]:
+    """Each name once, with the last of its values."""
+    return list({line.partition("=")[0]: line for line in lines}.values())
+
+
 def example_files(components: Iterable[Path | str], folder: Path) -> list[dict[str, Any]]:
     """A hidden ConfigMap for each NAME.example.txt of a component, as an overlay gives it NAME.txt."""
     made = []
@@ -135,7 +140,7 @@ def example_files(components: Iterable[Path | str], folder: Path) -> list[dict[s
 def compose(tmp_path: Path) -> Callable[..., Path]:
     """Write an overlay of the repository's own parts into a fresh folder: the local RAG numbers, any components.
 
-    `numbers`: more literals of `sizing`, as `name=value`; those that a component gives as an example are there.
+    `numbers`: literals of `sizing` besides, or in place of, those that a component gives as an example (`name=value`).
     """
 
     def write(*components: Path | str, extra: str = "", numbers: Sequence[str] = ()) -> Path:
@@ -155,7 +160,7 @@ def compose(tmp_path: Path) -> Callable[..., Path]:
                 {
                     "name": "sizing",
                     "envs": ["sizing.env"],
-                    "literals": [*LITERALS, *example_numbers(asking), *numbers],
+                    "literals": literals([*LITERALS, *example_numbers(asking), *numbers]),
                     "options": HIDDEN,
                 },
                 *example_files(components, tmp_path),

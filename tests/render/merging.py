@@ -90,7 +90,7 @@ def patches_of(file: Path, kustomization: dict[str, Any]) -> Iterator[Patch]:
                 aim: dict[str, Any] = entry.get("target") or {"name": re.escape(body["metadata"]["name"])}
                 pairs = [part.partition("=") for part in aim.get("labelSelector", "").split(",") if part]
                 labels = frozenset((key, value) for key, _, value in pairs)
-                yield Patch(str(source), aim.get("kind", body["kind"]), aim.get("name", ""), labels, body)
+                yield Patch(str(source), str(aim.get("kind") or body["kind"]), aim.get("name", ""), labels, body)
 
 
 def faults(tree: Tree) -> list[str]:
