@@ -5,8 +5,10 @@ import inspect
 from typing import Any
 
 import pytest
+import yaml
 
 from rayops.errors import RayopsError
+from rayops.paths import app_folder
 from rayops.render import Obj, pod_specs, serve_config, validate_serve_config
 
 
@@ -38,6 +40,22 @@ def test_builder_is_importable(service: Obj) -> None:
         assert callable(builder)
         (parameter,) = inspect.signature(builder).parameters.values()
         parameter.annotation.model_validate(application.get("args", {}))
+
+
+def test_names_and_prefix_are_the_app_s(service: Obj) -> None:
+    """What the overlay runs is called as the app calls it, whichever variant of the app that is."""
+    (application,) = serve_config(service)["applications"]
+    app = yaml.safe_load((app_folder(service["metadata"]["name"]) / "serve.yaml").read_text())
+    (original,) = app["applications"]
+    for key in ("name", "route_prefix", "import_path"):
+        assert application[key] == original[key], key
+    assert application["name"] == service["metadata"]["name"]
+    assert application["route_prefix"] == "/", "clients, samples and probes ask for the app's own paths"
+    assert names(application) == names(original)
+
+
+def names(application: dict[str, Any]) -> set[str]:
+    return {deployment["name"] for deployment in application["deployments"]}
 
 
 def test_replicas_fit_the_groups(service: Obj) -> None:
