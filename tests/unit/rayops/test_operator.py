@@ -171,6 +171,28 @@ def test_an_image_that_is_not_there_is_built_from_the_module(helm: Recorder, mon
     assert done == f"{reference} built"
 
 
+def test_the_previous_version_has_a_module_an_image_a_chart_and_crds_of_its_own(
+    helm: Recorder, crds: Applied, packaged: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[str] = []
+    previous = pin("KUBERAY_PREVIOUS_VERSION")
+    monkeypatch.setattr(gobuild, "build", lambda module, *_, **__: built.append(module))
+    monkeypatch.setattr(node_image, "registry_answers", lambda image: image.endswith(f":v{previous}"))
+    assert operator.ensure_image(offline=False, version=operator.PREVIOUS)[0] == f"quay.io/kuberay/operator:v{previous}"
+    helm.fail("docker", "image", "inspect")
+    reference, _ = operator.ensure_image(offline=True, version=operator.PREVIOUS)
+    assert reference.startswith(f"local/kuberay-operator:v{previous}-")
+    assert built == ["kuberay-operator-previous"]
+    operator.ensure_chart(offline=True, chart=tmp_path, version=operator.PREVIOUS)
+    assert packaged == [previous]
+    (tmp_path / "values.yaml").write_text("a: 1\n")
+    done = operator.install(CLUSTER, IMAGE, None, chart=tmp_path, version=operator.PREVIOUS)
+    assert previous in done
+    archive = tmp_path / "charts" / f"kuberay-operator-{previous}.tgz"
+    assert str(archive) in helm.one("helm", "show", "crds").words
+    assert str(tmp_path) in helm.one("helm", "upgrade", "--install").words
+
+
 @pytest.fixture
 def packaged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Versions of the chart that were packaged here."""
