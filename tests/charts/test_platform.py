@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
 from rayops.paths import ROOT
 from rayops.render import Obj, of_kind, one
+from rayops.render.crds import crds
 from rayops.versions import pin
+from tests.render.schemas import crd_schemas
 
 CHART = ROOT / "charts" / "kuberay-platform"
 UPSTREAM = Path(__file__).parent / "data" / f"kuberay-operator-{pin('KUBERAY_VERSION')}.yaml"
@@ -192,6 +195,14 @@ def test_the_monitor_follows_its_values(template: Template, tmp_path: Path) -> N
     monitor = one(template(file), "PodMonitor")
     assert monitor["metadata"]["labels"] == {"release": "prometheus"}
     assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "http", "path": "/metrics", "interval": "1m"}]
+
+
+def test_the_monitor_fits_the_pinned_crd(template: Template) -> None:
+    schema = crd_schemas(crds("monitoring.coreos.com"))["monitoring.coreos.com", "PodMonitor", "v1"]
+    monitor = one(template(values_of("prod")), "PodMonitor")
+    assert not list(Draft7Validator(schema).iter_errors(monitor))
+    monitor = {**monitor, "spec": {**monitor["spec"], "podMetricEndpoints": []}}
+    assert list(Draft7Validator(schema).iter_errors(monitor))
 
 
 def test_a_list_of_a_later_file_replaces_the_earlier_one_whole(template: Template, tmp_path: Path) -> None:

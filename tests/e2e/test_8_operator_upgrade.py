@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from rayops.cluster import operator
-from rayops.kube import Kube, Obj, Timeout, dig, equals, eventually
-from rayops.kube.objects import DEPLOYMENT, POD, RAY_CLUSTER, Kind, name_of
+from rayops.kube import Kube, Obj, Timeout, dig, equals, eventually, itself
+from rayops.kube.objects import DEPLOYMENT, NAMESPACE, POD, RAY_CLUSTER, Kind, name_of
 from rayops.paths import ROOT
 from rayops.pipeline import sample_of
 from rayops.render.crds import crds
 from tests.harness import Cluster, Load, Request, ServiceUnderTest, faults, selectors
 from tests.harness import overlay as o
+from tests.harness.helpers import helper_pod, run_pods
 from tests.harness.kind import OwnCluster
 from tests.harness.operator import install_current, install_previous
+from tests.harness.platform import reachable
 from tests.render.schemas import crd_schemas
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
@@ -41,7 +43,7 @@ def previous(cluster: Cluster, kube: Kube, tmp_path_factory: pytest.TempPathFact
         install_current(cluster.kind)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(
     cluster: Cluster, kube: Kube, previous: str, new_namespace: Callable[[str], AbstractContextManager[str]]
 ) -> Iterator[ServiceUnderTest]:
@@ -76,6 +78,41 @@ def test_an_upgrade_of_the_operator_costs_no_request_no_cluster_and_no_pod(
         service.serve_status(), selectors.running_replicas("Ingress"), equals(3), Timeout.MEDIUM, "three of Ingress"
     )
     assert service.cluster_uids() == clusters
+
+
+def test_the_operator_reaches_heads_dns_and_the_api_server_and_only_monitoring_reaches_it(
+    service: ServiceUnderTest, kube: Kube, new_namespace: Callable[[str], AbstractContextManager[str]]
+) -> None:
+    """Its image has no shell: a pod with its labels stands in its place, and is held by the same policy."""
+    ray = {dig(pod, "metadata", "labels", "ray.io/node-type"): dig(pod, "status", "podIP")
+           for pod in kube.list(POD, service.namespace)}  # fmt: skip
+    (own,) = faults.operator_pods(kube)()
+    metrics = f"{dig(own, 'status', 'podIP')}:8080"
+    needed = {f"{ray['head']}:8265", "kubernetes.default.svc:443"}
+    closed = {f"{ray['head']}:6379", f"{ray['worker']}:8000", f"{ray['worker']}:8080"}
+    stand_in = helper_pod("stand-in", ["sleep", "600"], dict(dig(own, "metadata", "labels")))
+    del stand_in["metadata"]["labels"]["pod-template-hash"]  # or its ReplicaSet would take it for its own
+    with new_namespace("watchers") as watchers:
+        try:
+            run_pods(kube, operator.NAMESPACE, stand_in)
+            run_pods(kube, watchers, helper_pod("watcher", ["sleep", "600"]))
+
+            def seen() -> tuple[set[str], set[str]]:
+                out = reachable(kube, operator.NAMESPACE, "stand-in", sorted(needed | closed))
+                return out, reachable(kube, watchers, "watcher", [metrics, *sorted(closed)])
+
+            # The watcher's namespace is not one of monitoring yet; Ray's own doors are open in a local overlay.
+            eventually(seen, itself, equals((needed, closed)), Timeout.SHORT, "only the doors of the policy are open")
+            kube.patch(NAMESPACE, watchers, None, {"metadata": {"labels": {"rayops.io/monitoring": "true"}}})
+            eventually(
+                lambda: reachable(kube, watchers, "watcher", [metrics]),
+                itself,
+                equals({metrics}),
+                Timeout.SHORT,
+                "monitoring reads the metrics",
+            )
+        finally:
+            kube.delete(POD, "stand-in", operator.NAMESPACE, grace_s=0)
 
 
 def load(service: ServiceUnderTest, log: Path) -> Load:
