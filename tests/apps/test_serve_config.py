@@ -103,10 +103,19 @@ def test_no_gap_and_no_silent_queue(listed: dict[str, dict[str, Any]], args: Pip
             assert deployment["max_queued_requests"] >= args.limits.in_flight * LEAST_QUEUE, name
 
 
-def test_lancedb_has_one_writer() -> None:
-    (config,) = yaml.safe_load((APPS / "rag/serve.yaml").read_text())["applications"]
-    (store,) = (each for each in config["deployments"] if each["name"] == "VectorStore")
-    assert store["num_replicas"] == 1
+def test_lancedb_has_one_writer_or_none() -> None:
+    """Replicas of an embedded store answer alike only where nobody writes to one of them."""
+    for file in (APPS / "rag").glob("**/serve.yaml"):
+        (config,) = yaml.safe_load(file.read_text())["applications"]
+        (store,) = (each for each in config["deployments"] if each["name"] == "VectorStore")
+        assert store["num_replicas"] == 1 or config["args"]["store"].get("read_only"), file
+
+
+def test_feedback_has_one_writer() -> None:
+    for file in (APPS / "support_assistant").glob("**/serve.yaml"):
+        (config,) = yaml.safe_load(file.read_text())["applications"]
+        (store,) = (each for each in config["deployments"] if each["name"] == "FeedbackStore")
+        assert store["num_replicas"] == 1, file
 
 
 def test_a_batch_fits_what_a_replica_takes(listed: dict[str, dict[str, Any]]) -> None:
