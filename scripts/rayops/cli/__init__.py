@@ -14,6 +14,7 @@ COMMANDS = {
     "review": "what a change of the overlays will do to what runs, as Markdown",
     "promote": "move image digests, or the platform's versions, from one environment to the next",
     "new": "a pipeline or an environment that passes all checks as it is made",
+    "image": "the pipeline image: build, push, digest, bill of materials",
     "simulate": "a pipeline on N GPUs as an event simulation: utilisation, latency, cost",
     "status": "what runs, how healthy it is, and where it answers",
 }

@@ -19,6 +19,7 @@ class Tool:
     version_arguments: tuple[str, ...]
     package: str
     symbol: str | None = None
+    module: str = "."
 
 
 TOOLS = {
@@ -50,12 +51,41 @@ TOOLS = {
 }
 
 
+# Built when something asks for it: `up` needs none of these.
+ON_DEMAND = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            "actionlint",
+            "ACTIONLINT_VERSION",
+            ("-version",),
+            "github.com/rhysd/actionlint/cmd/actionlint",
+            "github.com/rhysd/actionlint.version",
+            module="actionlint",
+        ),
+    )
+}
+
+
 def path(name: str) -> Path:
-    """The tool in the pinned version. Raises RayopsError when it is neither on PATH nor built."""
-    for candidate in (BIN / name, proc.find(name)):
-        if candidate is not None and candidate.exists() and _is_pinned(TOOLS[name], candidate):
+    """The tool in the pinned version; one of ON_DEMAND is built when it is not there.
+
+    Raises RayopsError when another one is neither on PATH nor built.
+    """
+    tool = TOOLS.get(name) or ON_DEMAND[name]
+    if found := _find(tool):
+        return found
+    if name in TOOLS:
+        raise RayopsError(f"{name} {pin(tool.pin)} is not there", hint="./scripts/up --until tools builds it")
+    build([tool])
+    return BIN / name
+
+
+def _find(tool: Tool) -> Path | None:
+    for candidate in (BIN / tool.name, proc.find(tool.name)):
+        if candidate is not None and candidate.exists() and _is_pinned(tool, candidate):
             return candidate
-    raise RayopsError(f"{name} {pin(TOOLS[name].pin)} is not there", hint="./scripts/up --until tools builds it")
+    return None
 
 
 def missing() -> list[Tool]:
@@ -73,7 +103,7 @@ def build(tools: list[Tool]) -> None:
     """Build tools into the cache."""
     for tool in tools:
         symbols = {tool.symbol: f"v{pin(tool.pin)}"} if tool.symbol else None
-        gobuild.build(".", [tool.package], BIN, symbols=symbols, name=tool.name)
+        gobuild.build(tool.module, [tool.package], BIN, symbols=symbols, name=tool.name)
 
 
 def _is_pinned(tool: Tool, program: Path) -> bool:

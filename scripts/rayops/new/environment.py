@@ -8,7 +8,7 @@ from rayops.new.work import Work
 
 # Where the name of an environment is another word: Kustomize's annotation, images and tags, device files, hosts.
 OTHER_WORDS = re.compile(
-    r"local-config|local/\w[\w.-]*(?::\w[\w.-]*)?|newTag: \S+"
+    r"local-config|(?<![\w/])local/\w[\w.-]*(?::\w[\w.-]*)?|newTag: \S+"
     r"|(?<![\w.])/dev/(?:shm|null|tcp|nvidia)\S*|\.(?:svc|cluster)\.local\b"
 )
 README = """\

@@ -156,3 +156,16 @@ def test_a_tool_is_built_into_the_cache_and_tells_its_version(cache: Path, monke
     assert [entry["name"] for entry in built] == ["helm", "kind"]
     assert {entry["target"] for entry in built} == {cache / "bin"}
     assert str(built[0]["symbols"]).endswith(f"'v{pinned_version('helm')}'}}")
+
+
+def test_a_tool_on_demand_is_built_when_it_is_asked_for_and_never_by_up(
+    recorder: Recorder, bin_folder: Path, cache: Path
+) -> None:
+    write_program(bin_folder, "go", "")
+    recorder.reply("version", say="go1.26.6")
+    assert not {tool.name for tool in tools.missing()} & set(tools.ON_DEMAND)
+    found = tools.path("actionlint")
+    call = recorder.one("build")
+    assert found.name == "actionlint"
+    assert call.options["cwd"] == ROOT / "scripts/tools/actionlint"
+    assert call.words[-1] == "github.com/rhysd/actionlint/cmd/actionlint"
