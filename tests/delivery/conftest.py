@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rayops import proc
+from rayops.cluster import gobuild, operator, pipeline_image
 from rayops.errors import RayopsError
 from rayops.kube import Kube, Timeout, eventually, is_so, itself
-from rayops.paths import EVIDENCE
+from rayops.kube.objects import DEPLOYMENT
+from rayops.paths import EVIDENCE, ROOT
 from tests.delivery import company
 from tests.harness.delivery import images as delivery_images
 from tests.harness.delivery.argocd import ArgoCd
@@ -17,7 +18,7 @@ from tests.harness.delivery.controller import Controller, wait_healthy
 from tests.harness.delivery.flux import Flux
 from tests.harness.delivery.pipeline import Pipeline
 from tests.harness.delivery.repository import NAMESPACE as GIT
-from tests.harness.delivery.repository import Commit, Repository, install
+from tests.harness.delivery.repository import Commit, GitServer, Repository, copy_checkout, install
 from tests.harness.evidence import Live, file_name, keep_numbers
 from tests.harness.kind import UP_TIMEOUT_S, OwnCluster, cluster_name, rayops
 
@@ -57,65 +58,95 @@ def live(pytestconfig: pytest.Config) -> Live:
     return pytestconfig.stash[LIVE]
 
 
+class DeliveryCluster(OwnCluster):
+    """A cluster of its own, beside the one of tests/e2e, without operator and pipeline: the controllers bring them."""
+
+    def __init__(self, *, keep: bool) -> None:
+        super().__init__(cluster_name("-delivery"), keep=keep)
+
+    def start(self) -> Kube:
+        """An empty cluster, or the one that an earlier run kept."""
+        up = ["up", "--cluster", self.name, "--until", "cluster"]
+        done = rayops(up, timeout=UP_TIMEOUT_S)
+        if done.returncode:
+            raise RayopsError(f"rayops {' '.join(up)} failed: {(done.stderr or done.stdout).strip()[-600:]}")
+        self._kube = Kube.connect(self.kind.kubeconfig)
+        return self._kube
+
+    def load(self, *references: str) -> None:
+        """Put those images onto the node that it lacks."""
+        if missing := [reference for reference in references if not self.kind.has_image(reference)]:
+            self.kind.load(*missing)
+
+
 @pytest.fixture(scope="session")
-def cluster(pytestconfig: pytest.Config) -> Iterator[OwnCluster]:
-    found = OwnCluster(cluster_name("-delivery"), keep=pytestconfig.getoption("--keep-cluster"))
+def cluster(pytestconfig: pytest.Config) -> Iterator[DeliveryCluster]:
+    found = DeliveryCluster(keep=pytestconfig.getoption("--keep-cluster"))
     yield found
     found.stop()
 
 
 @pytest.fixture(scope="session")
-def kube(cluster: OwnCluster, pytestconfig: pytest.Config, live: Live) -> Kube:
-    """The cluster with the operator, the controllers' images and the pipeline's; nothing else is in it."""
-    given = pytestconfig.getoption("--pipeline-image")
-    up = ["up", "--cluster", cluster.name, "--until", "operator" if given else "pipeline image"]
-    done = rayops(up, timeout=UP_TIMEOUT_S)
-    if done.returncode:
-        raise RayopsError(f"rayops {' '.join(up)} failed: {(done.stderr or done.stdout).strip()[-600:]}")
-    live.kube = Kube.connect(cluster.kind.kubeconfig)
-    live.namespaces += [GIT, "argocd", "flux-system", "kuberay-system", company.PIPELINE]
+def kube(cluster: DeliveryCluster, live: Live) -> Kube:
+    """The cluster; nothing is in it."""
+    live.kube = cluster.start()
+    live.namespaces += [GIT, "argocd", "flux-system", operator.NAMESPACE, company.PIPELINE]
     return live.kube
 
 
 @pytest.fixture(scope="session")
-def image(cluster: OwnCluster, kube: Kube, pytestconfig: pytest.Config) -> str:
+def image(cluster: DeliveryCluster, kube: Kube, pytestconfig: pytest.Config) -> str:
     """The pipeline image, by a tag that is its content, on the node."""
-    reference = str(pytestconfig.getoption("--pipeline-image") or "") or _tag_of_dev()
-    if not cluster.kind.has_image(reference):
-        cluster.load_image(reference)
+    given = pytestconfig.getoption("--pipeline-image")
+    reference = str(given) if given else pipeline_image.ensure(offline=False)[0]
+    cluster.load(reference)
     return reference
 
 
-def _tag_of_dev() -> str:
-    """`rayops up` has just made it: the tag by content that is the same image as `local/pipeline:dev`."""
-    names = proc.run(["docker", "image", "inspect", "--format", '{{join .RepoTags " "}}', "local/pipeline:dev"])
-    return next(name for name in names.split() if not name.endswith((":dev", ":next")))
+@pytest.fixture(scope="session")
+def operator_image(cluster: DeliveryCluster, kube: Kube) -> str:
+    """The operator's image, on the node where it is of our own making, and its chart packaged or downloaded."""
+    reference, _ = operator.ensure_image(offline=False)
+    operator.ensure_chart(offline=False)
+    if reference.startswith("local/"):
+        cluster.load(reference)
+    return reference
 
 
 @pytest.fixture(scope="session")
-def images(cluster: OwnCluster, kube: Kube) -> delivery_images.Images:
+def images(cluster: DeliveryCluster, kube: Kube) -> delivery_images.Images:
     """The controllers' images and the Git server's, on the node."""
     found = delivery_images.ensure()
-    if missing := [reference for reference in found.all() if not cluster.kind.has_image(reference)]:
-        cluster.kind.load(*missing)
+    cluster.load(*found.all())
     return found
 
 
 @pytest.fixture(scope="session")
-def repository(
-    kube: Kube, images: delivery_images.Images, image: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Repository]:
-    """The Git server with this checkout, and on top of it the commit with a company's values."""
+def server(kube: Kube, images: delivery_images.Images) -> Iterator[GitServer]:
+    """The Git server."""
     install(kube, "git", images.git)
-    made = Repository(kube, tmp_path_factory.mktemp("repository"))
-    made.commit("This checkout, as it lies on disk")
-    company.set_values(made, image)
+    made = GitServer(kube)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def pipeline(cluster: OwnCluster, kube: Kube) -> Pipeline:
+def repository(
+    server: GitServer, image: str, operator_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Repository:
+    """This checkout with a company's values in a commit on top; KubeRay's CRDs in a repository beside it."""
+    folder = tmp_path_factory.mktemp("repository")
+    copy_checkout(folder)
+    made = Repository(server, "rayops", folder)
+    made.commit("This checkout, as it lies on disk")
+    company.set_values(made, image, operator_image, operator.CHART / "charts")
+    crds = gobuild.module_directory("kuberay-operator", operator.MODULE) / "config" / "crd" / "bases"
+    company.kuberay(Repository(server, "kuberay", tmp_path_factory.mktemp("kuberay")), crds)
+    return made
+
+
+@pytest.fixture(scope="session")
+def pipeline(cluster: DeliveryCluster, kube: Kube) -> Pipeline:
     return Pipeline(kube, cluster, company.PIPELINE)
 
 
@@ -140,7 +171,10 @@ def delivered(
     request: pytest.FixtureRequest,
     kube: Kube,
     images: delivery_images.Images,
+    server: GitServer,
     repository: Repository,
+    operator_image: str,
+    cluster: DeliveryCluster,
     pipeline: Pipeline,
     live: Live,
 ) -> Iterator[Delivered]:
@@ -149,13 +183,15 @@ def delivered(
     if request.param == "argocd":
         made = ArgoCd(kube, images.argocd, company.PIPELINE, company.argocd(repository))
     else:
-        made = Flux(kube, images.kustomize_controller, company.PIPELINE, company.flux(repository), repository)
+        made = Flux(kube, images.kustomize_controller, company.PIPELINE, company.flux(repository), server)
+        if kube.find(DEPLOYMENT, "kuberay-operator", operator.NAMESPACE) is None:  # Argo CD has not brought it before
+            operator.install(cluster.kind, operator_image, ROOT / "overlays/local/operator-values.yaml")
     live.statuses[made.name] = made.objects
     made.install()
     try:
         commit = repository.head()
         made.start()
-        eventually(pipeline.exists, itself, is_so, Timeout.SHORT, f"{made.name} applied the RayService", every=0.5)
+        eventually(pipeline.exists, itself, is_so, Timeout.LONG, f"{made.name} applied the RayService", every=0.5)
         applied = commit.seconds()
         wait_healthy(made, commit)
         yield Delivered(made, First(applied, commit.seconds()))

@@ -1,7 +1,7 @@
 """Argo CD core 3.5.7: application controller, repo server, ApplicationSet controller and Redis, in one pod."""
 
-from rayops.kube import Kube, Obj, Timeout, dig, is_so
-from rayops.kube.objects import Kind, name_of
+from rayops.kube import Kube, Obj, Timeout, dig
+from rayops.kube.objects import Kind, labels_of, name_of
 from rayops.kube.wait import eventually, itself
 from tests.harness.delivery import images
 from tests.harness.delivery.controller import Verdict
@@ -11,6 +11,7 @@ from tests.harness.delivery.repository import install
 APPLICATION = Kind("argoproj.io/v1alpha1", "Application")
 APPLICATION_SET = Kind("argoproj.io/v1alpha1", "ApplicationSet")
 APP_PROJECT = Kind("argoproj.io/v1alpha1", "AppProject")
+DELIVERS = "rayops.io/delivers"
 CONFIGURATION = {"ConfigMap", "Secret"}
 REFRESH = "argocd.argoproj.io/refresh"
 # An Application with it takes what it applied along when it is deleted.
@@ -34,14 +35,13 @@ class ArgoCd:
         install(self._kube, "argocd", self._image)
 
     def start(self) -> None:
-        """Apply projects and applications, wait until the pipeline's Application is there."""
-        mine = [obj for obj in self._objects if obj["kind"] not in CONFIGURATION]
-        self._kube.apply(mine, namespace=self.namespace)
+        """Apply what a person applies once, and wait until the waves have come to the pipeline's Application."""
+        self._kube.apply([obj for obj in self._objects if obj["kind"] not in CONFIGURATION])
         eventually(
-            lambda: self._kube.find(APPLICATION, self._application, self.namespace),
+            lambda: {name_of(app): self._state(app) for app in self._kube.list(APPLICATION, self.namespace)},
             itself,
-            is_so,
-            Timeout.SHORT,
+            lambda apps: self._application in apps,
+            Timeout.LONG,
             f"Application {self._application} made",
         )
 
@@ -73,7 +73,10 @@ class ArgoCd:
         )
 
     def stop(self) -> None:
-        """Take the Applications away, and with them what they applied, as a person does who gives up a pipeline."""
+        """Give up the pipelines, and with them what they applied; operator and CRDs stay."""
+        for app in self._kube.list(APPLICATION, self.namespace):
+            if labels_of(app).get(DELIVERS) != "pipeline":  # first of all the one that would bring the others back
+                self._kube.delete(APPLICATION, name_of(app), self.namespace)
         preserve_nothing = {"spec": {"syncPolicy": {"preserveResourcesOnDeletion": False}}}
         sets = [name_of(made) for made in self._kube.list(APPLICATION_SET, self.namespace)]
         for name in sets:
@@ -99,6 +102,10 @@ class ArgoCd:
         """Applications, ApplicationSets and AppProjects."""
         kinds = (APPLICATION, APPLICATION_SET, APP_PROJECT)
         return {kind.name: self._kube.list(kind, self.namespace) for kind in kinds}
+
+    @staticmethod
+    def _state(app: Obj) -> str:
+        return f"{dig(app, 'status', 'sync', 'status')} {dig(app, 'status', 'health', 'status')}"
 
     def _app(self) -> Obj:
         return self._kube.get(APPLICATION, self._application, self.namespace)

@@ -18,12 +18,11 @@ from rayops.kube.objects import Kind, condition, name_of
 from tests.harness.delivery import images
 from tests.harness.delivery.controller import Verdict
 from tests.harness.delivery.crds import apply_crds
-from tests.harness.delivery.repository import Commit, Repository, artifact_path, install
+from tests.harness.delivery.repository import IN_CLUSTER, GitServer, artifact_path, install
 
 KUSTOMIZATION = Kind("kustomize.toolkit.fluxcd.io/v1", "Kustomization")
 GIT_REPOSITORY = Kind("source.toolkit.fluxcd.io/v1", "GitRepository")
 REQUESTED = "reconcile.fluxcd.io/requestedAt"
-FETCH_FROM = "http://git.git.svc.cluster.local"
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 FAILED = {"BuildFailed", "HealthCheckFailed", "ReconciliationFailed", "ArtifactFailed", "PruneFailed"}
 
@@ -34,10 +33,9 @@ class Flux:
     name = "flux"
     namespace = "flux-system"
 
-    def __init__(self, kube: Kube, image: str, kustomization: str, objects: list[Obj], repository: Repository) -> None:
+    def __init__(self, kube: Kube, image: str, kustomization: str, objects: list[Obj], server: GitServer) -> None:
         self._kube, self._image, self._kustomization, self._objects = kube, image, kustomization, objects
-        (source,) = (obj for obj in objects if obj["kind"] == GIT_REPOSITORY.name)
-        self.source = Source(kube, repository, name_of(source), self.namespace, seconds(source["spec"]["interval"]))
+        self.sources = [Source(kube, server, obj) for obj in objects if obj["kind"] == GIT_REPOSITORY.name]
 
     def install(self) -> None:
         """Definitions, pod."""
@@ -48,12 +46,14 @@ class Flux:
     def start(self) -> None:
         """Apply the company's objects, serve the first commit."""
         self._kube.apply(self._objects, namespace=self.namespace)
-        self.source.publish()
-        self.source.start()
+        for source in self.sources:
+            source.publish()
+            source.start()
 
     def look_now(self) -> None:
         """What Flux's webhook receiver does: the source looks at once, and the Kustomization is asked to."""
-        self.source.publish()
+        for source in self.sources:
+            source.publish()
         body = {"metadata": {"annotations": {REQUESTED: datetime.now(UTC).isoformat()}}}
         self._kube.patch(KUSTOMIZATION, self._kustomization, self.namespace, body)
 
@@ -75,7 +75,8 @@ class Flux:
 
     def stop(self) -> None:
         """Delete the Kustomizations, and with them what they applied."""
-        self.source.stop()
+        for source in self.sources:
+            source.stop()
         for found in self._kube.list(KUSTOMIZATION, self.namespace):
             self._kube.delete(KUSTOMIZATION, name_of(found), self.namespace)
         for found in self._kube.list(KUSTOMIZATION, self.namespace):
@@ -87,18 +88,22 @@ class Flux:
 
 
 class Source:
-    """Stands in for source-controller: one GitRepository, one branch. interval: its own, in seconds."""
+    """Stands in for source-controller, for one GitRepository that names a branch or a tag."""
 
-    def __init__(self, kube: Kube, repository: Repository, name: str, namespace: str, interval: float) -> None:
-        self._kube, self._repository, self._name, self._namespace = kube, repository, name, namespace
-        self.interval = interval
+    def __init__(self, kube: Kube, server: GitServer, source: Obj) -> None:
+        self._kube, self._server = kube, server
+        self._name, self._namespace = name_of(source), source["metadata"]["namespace"]
+        self._repository = str(source["spec"]["url"]).rpartition("/")[2].removesuffix(".git")
+        ((kind, self._ref),) = source["spec"]["ref"].items()
+        self._full_ref = {"branch": "refs/heads/", "tag": "refs/tags/"}[kind] + self._ref
+        self.interval = seconds(source["spec"]["interval"])
         self._published = ""
         self._lock = threading.Lock()
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name=f"source-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._poll, name=f"source-{self._name}", daemon=True)
 
     def start(self) -> None:
-        """Look at the branch again and again."""
+        """Look at it again and again."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -108,9 +113,9 @@ class Source:
             self._thread.join(timeout=Timeout.SHORT.value)
 
     def publish(self) -> None:
-        """If the branch has moved, fill the GitRepository's status with its head."""
+        """If the branch or tag has moved, fill the GitRepository's status with its head."""
         with self._lock:
-            sha = self._repository.git("ls-remote", "origin", "refs/heads/main").split()[0]
+            sha = self._server.commit_of(self._repository, self._full_ref)
             if sha != self._published:
                 self._kube.patch(GIT_REPOSITORY, self._name, self._namespace, self._status(sha), subresource="status")
                 self._published = sha
@@ -124,8 +129,8 @@ class Source:
 
     def _status(self, sha: str) -> dict[str, Any]:
         live = self._kube.get(GIT_REPOSITORY, self._name, self._namespace)
-        commit = Commit(sha, time.monotonic())
-        archive, revision = self._repository.archive(commit), f"main@sha1:{sha}"
+        archive, revision = self._server.archive(self._repository, sha), f"{self._ref}@sha1:{sha}"
+        path = artifact_path(self._repository, sha)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         stored = f"stored artifact for revision '{revision}'"
         generation = live["metadata"]["generation"]
@@ -134,9 +139,9 @@ class Source:
             "digest": f"sha256:{hashlib.sha256(archive).hexdigest()}",
             "size": len(archive),
             "lastUpdateTime": now,
-            "path": artifact_path(commit).lstrip("/"),
+            "path": path.lstrip("/"),
             "revision": revision,
-            "url": FETCH_FROM + artifact_path(commit),
+            "url": IN_CLUSTER + path,
         }
         ready |= {"lastTransitionTime": now, "observedGeneration": generation}
         return {"status": {"observedGeneration": generation, "artifact": artifact, "conditions": [ready]}}

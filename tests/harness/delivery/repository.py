@@ -20,11 +20,11 @@ from tests.harness.selectors import ready_pods
 MANIFESTS = Path(__file__).parent / "manifests"
 NAMESPACE = "git"
 PORT = 8080
-# As the controllers reach it; its path is the same from this machine, through a forwarded port.
-URL = "http://git.git.svc.cluster.local/rayops.git"
-COMMITTER = ["-c", "user.name=rayops-tests", "-c", "user.email=tests@example.com", "-c", "commit.gpgsign=false"]
+# As the controllers reach it; the paths are the same from this machine, through a forwarded port.
+IN_CLUSTER = "http://git.git.svc.cluster.local"
+SETTINGS = ["-c", "user.name=rayops-tests", "-c", "user.email=tests@example.com", "-c", "commit.gpgsign=false"]
 # In one piece: a CGI server takes no chunked bodies, which git sends above this size.
-WHOLE_PUSH = ["-c", "http.postBuffer=256m"]
+SETTINGS += ["-c", "http.postBuffer=256m"]
 
 
 def install(kube: Kube, component: str, image: str) -> None:
@@ -68,39 +68,61 @@ class Commit:
         return round(time.monotonic() - self.pushed, 1)
 
 
-class Repository:
-    """A clone whose `push` reaches the server in the cluster. The first commit is the checkout as it lies on disk."""
+class GitServer:
+    """The Git server in the cluster, seen from this machine through a forwarded port."""
 
-    def __init__(self, kube: Kube, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, kube: Kube) -> None:
         self._forward = Forward(kube, NAMESPACE, lambda: _git_pod(kube), PORT)
-        self._copy_checkout()
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.git("remote", "add", "origin", f"{self._forward.url}/rayops.git")
 
     def close(self) -> None:
         """Let the forwarded port go; the server keeps what was pushed."""
         self._forward.close()
 
+    def url(self, repository: str) -> str:
+        """Where git on this machine finds a repository."""
+        return f"{self._forward.url}/{repository}.git"
+
+    def commit_of(self, repository: str, ref: str) -> str:
+        """The commit that a ref (refs/heads/main) points to. LookupError when there is no such ref."""
+        listed = git("ls-remote", self.url(repository), ref).split()
+        if not listed:
+            raise LookupError(f"{repository} has no {ref}")
+        return listed[0]
+
+    def archive(self, repository: str, sha: str) -> bytes:
+        """A commit as the archive that the server gives to Flux."""
+        opener = build_opener(ProxyHandler({}))
+        with opener.open(self._forward.url + artifact_path(repository, sha), timeout=Timeout.SHORT.value) as answer:
+            return bytes(answer.read())
+
+
+class Repository:
+    """A clone of a repository on the server. folder: its files."""
+
+    def __init__(self, server: GitServer, name: str, folder: Path) -> None:
+        self.folder = folder
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("remote", "add", "origin", server.url(name))
+
     def git(self, *arguments: str) -> str:
         """Run git in the clone; its output."""
-        local = {"no_proxy": "127.0.0.1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-        command = ["git", *COMMITTER, *WHOLE_PUSH, *arguments]
-        return proc.run(command, cwd=self.folder, env=local, timeout=Timeout.SHORT.value)
+        return git(*arguments, cwd=self.folder)
 
-    def commit(self, message: str) -> Commit:
-        """Commit everything and push it."""
+    def commit(self, message: str, *, tag: str = "") -> Commit:
+        """Commit everything and push it, with a tag if one is given."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
+        if tag:
+            self.git("tag", tag)
         # By force: a kept cluster has what an earlier run pushed.
-        self.git("push", "--quiet", "--force", "origin", "main")
-        return Commit(self.git("rev-parse", "HEAD").strip(), time.monotonic())
+        self.git("push", "--quiet", "--force", "origin", "main", *([tag] if tag else []))
+        return self.head()
 
     def revert(self) -> Commit:
         """The commit that takes the last one back."""
         self.git("revert", "--no-edit", "HEAD")
         self.git("push", "--quiet", "origin", "main")
-        return Commit(self.git("rev-parse", "HEAD").strip(), time.monotonic())
+        return self.head()
 
     def head(self) -> Commit:
         """The last commit, as if it had just been pushed."""
@@ -113,7 +135,7 @@ class Repository:
             self.git("read-tree", "-u", "--reset", commit.sha)
             self.commit(f"Back to {commit.sha[:8]}")
 
-    def edit(self, file: str, change: Callable[[Any], None]) -> None:
+    def edit(self, file: str, change: Callable[[Any], object]) -> None:
         """Change a YAML file that holds one document."""
         path = self.folder / file
         content = yaml.safe_load(path.read_text())
@@ -128,25 +150,26 @@ class Repository:
             raise LookupError(f"{file} has no line like {pattern}")
         path.write_text(text)
 
-    def archive(self, commit: Commit) -> bytes:
-        """The commit as the archive that the server gives to Flux."""
-        opener = build_opener(ProxyHandler({}))
-        with opener.open(f"{self._forward.url}{artifact_path(commit)}", timeout=Timeout.SHORT.value) as answer:
-            return bytes(answer.read())
 
-    def _copy_checkout(self) -> None:
-        """What Git knows of this checkout, and what is new in it, as it lies on disk: committed or not."""
-        listing = proc.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT)
-        for name in filter(None, listing.split("\0")):
-            source, target = ROOT / name, self.folder / name
-            if source.is_file():  # one may have been deleted, and not yet in Git
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
+def git(*arguments: str, cwd: Path | None = None) -> str:
+    """Run git with nobody's settings but ours; its output."""
+    local = {"no_proxy": "127.0.0.1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    return proc.run(["git", *SETTINGS, *arguments], cwd=cwd, env=local, timeout=Timeout.SHORT.value)
 
 
-def artifact_path(commit: Commit) -> str:
+def copy_checkout(folder: Path) -> None:
+    """What Git knows of this checkout, and what is new in it, as it lies on disk: committed or not."""
+    listing = proc.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT)
+    for name in filter(None, listing.split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.is_file():  # one may have been deleted, and not yet in Git
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+
+
+def artifact_path(repository: str, sha: str) -> str:
     """Path of a commit's archive on the server."""
-    return f"/artifact/rayops/{commit.sha}.tar.gz"
+    return f"/artifact/{repository}/{sha}.tar.gz"
 
 
 def _git_pod(kube: Kube) -> str:
