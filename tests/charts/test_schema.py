@@ -20,18 +20,25 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 UPSTREAM = Path(__file__).parent / "data" / f"kuberay-operator-{pin('KUBERAY_VERSION')}.yaml"
 SWITCH = {"name": "ENABLE_INIT_CONTAINER_INJECTION", "value": "false"}
 AMOUNTS = {"cpu": "1", "memory": "1Gi"}
+PROBE = ("initialDelaySeconds", "periodSeconds", "failureThreshold")
 O = "kuberay-operator."  # noqa: E741
 
 # By path: values that pass and values that do not, each in the place of ours.
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "global": ([{}, {"x": 1}], ["x"]),
-    "networkPolicy": ([VALUES["networkPolicy"]], [{"enabled": True}, {**VALUES["networkPolicy"], "ingress": []}]),
+    "networkPolicy": ([VALUES["networkPolicy"]], ["on", {"enabled": True}, {**VALUES["networkPolicy"], "ingress": []}]),
     "networkPolicy.enabled": ([False], ["yes"]),
     "networkPolicy.metricsFrom": ([{"team": "sre"}], [{}, {"team": 1}, "team=sre"]),
-    "networkPolicy.apiServer": ([{"ports": [443], "cidrs": []}], [{"ports": [443]}, {"ports": [], "cidrs": []}]),
-    "networkPolicy.apiServer.ports": ([[443], [6443, 8443]], [[], [0], [70000], ["443"]]),
-    "networkPolicy.apiServer.cidrs": ([[], ["10.0.0.0/8"], ["fd00::/64"]], ["10.0.0.0/8", ["10.0.0.1"], ["host/8"]]),
-    "podMonitor": ([VALUES["podMonitor"]], [{"enabled": True}, {**VALUES["podMonitor"], "port": "http"}]),
+    "networkPolicy.apiServer": (
+        [{"ports": [443], "cidrs": []}],
+        ["anywhere", {"ports": [443]}, {"ports": [], "cidrs": []}, {"ports": [443], "cidrs": [], "host": "x"}],
+    ),
+    "networkPolicy.apiServer.ports": ([[443], [6443, 8443]], [443, [], [0], [70000], ["443"]]),
+    "networkPolicy.apiServer.cidrs": (
+        [[], ["10.0.0.0/8"], ["fd00::/64"]],
+        ["10.0.0.0/8", ["10.0.0.1"], ["host/8"], [8]],
+    ),
+    "podMonitor": ([VALUES["podMonitor"]], [True, {"enabled": True}, {**VALUES["podMonitor"], "port": "http"}]),
     "podMonitor.enabled": ([True, False], ["true"]),
     "podMonitor.interval": (["30s", "1m", "500ms"], [30, "0s", "often"]),
     "podMonitor.labels": ([{}, {"release": "p"}], [{"release": 1}, []]),
@@ -41,12 +48,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     f"{O}replicas": ([1, 3], [0, "2", 1.5]),
     f"{O}image": (
         [{"repository": "r", "tag": "v1"}],
-        [{"repository": "r"}, {"tag": "v1"}, {"repository": "r", "tag": "v1", "repo": "r"}],
+        ["r:v1", {"repository": "r"}, {"tag": "v1"}, {"repository": "r", "tag": "v1", "repo": "r"}],
     ),
     f"{O}image.repository": (["r.example.com/operator"], ["", 1]),
     f"{O}image.tag": (["v1.6.2"], ["", "latest", "nightly", 1.6]),
     f"{O}image.pullPolicy": (["Always", "Never"], ["Sometimes"]),
-    f"{O}imagePullSecrets": ([[], [{"name": "key"}]], ["key", [{"key": "name"}]]),
+    f"{O}imagePullSecrets": ([[], [{"name": "key"}]], ["key", ["key"], [{"key": "name"}]]),
     f"{O}nodeSelector": ([{"disk": "ssd"}], [{"disk": 1}]),
     f"{O}labels": ([{"team": "ml"}], [["team"]]),
     f"{O}annotations": ([{"note": "x"}], [{"note": True}]),
@@ -69,8 +76,14 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     f"{O}batchScheduler.name": (["volcano", ""], ["slurm"]),
     f"{O}featureGates": (
         [[], [{"name": "RayCronJob", "enabled": True}]],
-        [{"RayCronJob": True}, [{"name": "RayCronJobs", "enabled": True}], [{"name": "RayCronJob"}],
-         [{"name": "RayCronJob", "enabled": "yes"}], [{"name": "RayCronJob", "enabled": True, "default": True}]],
+        [
+            {"RayCronJob": True},
+            ["RayCronJob"],
+            [{"name": "RayCronJobs", "enabled": True}],
+            [{"name": "RayCronJob"}],
+            [{"name": "RayCronJob", "enabled": "yes"}],
+            [{"name": "RayCronJob", "enabled": True, "default": True}],
+        ],
     ),
     f"{O}metrics": ([{"enabled": True}], [True]),
     f"{O}metrics.enabled": ([False], ["no"]),
@@ -85,17 +98,33 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     f"{O}rbacEnable": ([False], ["no"]),
     f"{O}crNamespacedRbacEnable": ([False], ["no"]),
     f"{O}singleNamespaceInstall": ([True], ["yes"]),
-    f"{O}watchNamespace": ([[], ["rag"]], ["rag", [""]]),
-    f"{O}resources": ([{"requests": AMOUNTS, "limits": AMOUNTS}], [{"requests": AMOUNTS}, {"limits": AMOUNTS}]),
-    f"{O}resources.requests": ([AMOUNTS, {"cpu": "50m", "memory": "64Mi"}], [{"cpu": "1"}, {**AMOUNTS, "cpu": "one"}]),
+    f"{O}watchNamespace": ([[], ["rag"]], ["rag", [""], [1]]),
+    f"{O}resources": (
+        [{"requests": AMOUNTS, "limits": AMOUNTS}],
+        ["small", {"requests": AMOUNTS}, {"limits": AMOUNTS}],
+    ),
+    f"{O}resources.requests": (
+        [AMOUNTS, {"cpu": "50m", "memory": "64Mi"}],
+        ["1", {"cpu": "1"}, {**AMOUNTS, "cpu": "one"}, {**AMOUNTS, "cpu": True}],
+    ),
     f"{O}resources.limits": (
         [AMOUNTS, *({**AMOUNTS, "cpu": cpu} for cpu in ("500m", "1500m", "0.5", ".75", "2", "1.5", "16", 0.5, 2))],
-        [{"cpu": "1"}, {"cpu": "1", "memory": "lots"}, {"cpu": "1", "memory": 5},
-         *({**AMOUNTS, "cpu": cpu} for cpu in ("100m", "499m", "0.4", 0.1, 0, "lots"))],
+        [
+            {"cpu": "1"},
+            {"cpu": "1", "memory": "lots"},
+            {"cpu": "1", "memory": 5},
+            *({**AMOUNTS, "cpu": cpu} for cpu in ("100m", "499m", "0.4", 0.1, 0, "lots")),
+        ],
     ),
-    f"{O}env": ([[SWITCH], [{"name": "X", "value": "y"}, SWITCH]], [[], [{"name": "X"}], [SWITCH, {"value": "y"}]]),
+    f"{O}env": (
+        [[SWITCH], [{"name": "X", "value": "y"}, SWITCH]],
+        [SWITCH, [], [{"name": "X"}], [SWITCH, "X"], [SWITCH, {"value": "y"}]],
+    ),
     f"{O}livenessProbe": ([{"periodSeconds": 5}], [5]),
-    f"{O}readinessProbe": ([{}], [{"initialDelaySeconds": -1}, {"periodSeconds": 0}, {"failureThreshold": "five"}]),
+    f"{O}readinessProbe": (
+        [{}],
+        [{name: value} for name in PROBE for value in (-1, "five")] + [{"periodSeconds": 0}, {"failureThreshold": 0}],
+    ),
     f"{O}podSecurityContext": ([{}, {"runAsNonRoot": True, "fsGroup": 1}], [[]]),
     f"{O}podSecurityContext.runAsNonRoot": ([True], [False]),
     f"{O}securityContext": ([{"allowPrivilegeEscalation": False}], ["restricted"]),
@@ -105,7 +134,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     f"{O}service": ([{"type": "ClusterIP", "port": 9090}], [8080]),
     f"{O}service.type": (["ClusterIP", "NodePort"], ["Headless"]),
     f"{O}service.port": ([9090], [0, "8080"]),
-}  # fmt: skip
+}
 
 
 def with_value(path: str, value: Any) -> dict[str, Any]:
@@ -134,6 +163,12 @@ def rules(schema: dict[str, Any], before: str = "") -> Iterator[str]:
 def test_the_schema_is_one_and_takes_our_values() -> None:
     Draft7Validator.check_schema(SCHEMA)
     assert wrong(VALUES) == []
+
+
+def test_no_other_section_is_taken() -> None:
+    assert wrong(with_value("networkpolicy", {})) == [""]
+    assert wrong("values") == [""]  # type: ignore[arg-type]
+    assert wrong({**VALUES, "kuberay-operator": []}) == ["kuberay-operator"]
 
 
 def test_every_rule_has_cases() -> None:
