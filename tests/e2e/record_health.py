@@ -285,7 +285,11 @@ def test_7_worker_lost(subject: Subject) -> None:
 
 def test_8_head_lost(subject: Subject) -> None:
     subject.healthy()
-    lose(subject, "head", head_pod(subject.recorder.kube, subject.recorder.namespace, cluster_of(subject.now(), "active")))
+    lose(
+        subject,
+        "head",
+        head_pod(subject.recorder.kube, subject.recorder.namespace, cluster_of(subject.now(), "active")),
+    )
 
 
 def test_8b_head_in_the_serve_service_lost(subject: Subject) -> None:
@@ -638,8 +642,8 @@ def test_32_a_suspended_job(jobs: Jobs) -> None:
 
 
 def test_33_a_deleted_cluster(ray: ClusterSubject) -> None:
-    ray.ready()
-    since, kube = ray.recorder.mark(), ray.recorder.kube
+    kube, since = ray.recorder.kube, ray.apply()
+    ray.recorder.find(RAY_CLUSTER, of_name(ray.name, lambda o: "status" in o), since=0)
     path = f"/apis/ray.io/v1/namespaces/{ray.recorder.namespace}/rayclusters/{ray.name}"
     kube.request("DELETE", path, body={"propagationPolicy": "Foreground"})
     ray.keep(

@@ -95,7 +95,7 @@ def agree(obj: Obj) -> None:
 KEPT = {("apiVersion",), ("kind",), ("metadata",), ("spec",), ("metadata", "name")}
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_every_rendering_says_the_same_of_an_object_with_pieces_missing(data: st.DataObject) -> None:
     obj = data.draw(st.sampled_from(CASES)).obj
@@ -118,14 +118,15 @@ def test_an_object_without_a_status_is_in_progress(kind: str, status: Obj | None
 
 # The table has teeth ------------------------------------------------------------------------------------------------
 
-# Words of each rule: without any one of them a rendering must fail the table.
+# Words of each rule: without any one of them a rendering must fail the table. Left out is what only gives the reason
+# for a verdict that CEL reaches anyway: a deletion bumps the generation, a suspended RayCluster is not provisioned.
 WORDS = {
     "RayService": (
         "DEPLOY_FAILED HeadPodReady InitializingTimeout RUNNING Ready UPDATING UpgradeInProgress ValidationFailed "
-        "deletionTimestamp observedGeneration rayClusterName suspend"
+        "observedGeneration rayClusterName suspend"
     ),
     "RayCluster": (
-        "HeadPodReady RayClusterProvisioned RayClusterSuspended ReplicaFailure deletionTimestamp desiredWorkerReplicas "
+        "HeadPodReady RayClusterProvisioned ReplicaFailure deletionTimestamp desiredWorkerReplicas "
         "enableInTreeAutoscaling readyWorkerReplicas suspend"
     ),
     "RayJob": "Complete Failed SUCCEEDED ValidationFailed deletionTimestamp",
