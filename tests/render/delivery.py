@@ -146,9 +146,9 @@ def written_back(obj: Obj) -> Obj:
 
 
 def drift(git: Any, live: Any, place: str = "") -> list[str]:
-    """Where Argo CD sees a difference in a custom resource, by its default three-way merge.
+    """Where Argo CD sees a difference in a custom resource.
 
-    What only the cluster has is nobody's business (Git never set it); a list counts as a whole.
+    What only the cluster has is left out first, also inside lists of one length (gitops-engine, RemoveMapFields).
     """
     if isinstance(git, dict) and isinstance(live, dict):
         return [
@@ -156,20 +156,10 @@ def drift(git: Any, live: Any, place: str = "") -> list[str]:
             for key, value in git.items()
             for found in (drift(value, live[key], f"{place}.{key}") if key in live else [f"{place}.{key}"])
         ]
+    if isinstance(git, list) and isinstance(live, list) and len(git) == len(live):
+        pairs = enumerate(zip(git, live, strict=True))
+        return [found for number, (mine, theirs) in pairs for found in drift(mine, theirs, f"{place}[{number}]")]
     return [] if git == live else [place]
-
-
-def defaults_missing(schema: Obj, value: Any, place: str = "", *, in_list: bool = False) -> Iterator[str]:
-    """Fields inside lists that the API server would fill in because Git leaves them out: drift for ever."""
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from defaults_missing(schema.get("items", {}), item, f"{place}[{number}]", in_list=True)
-    elif isinstance(value, dict):
-        for name, part in schema.get("properties", {}).items():
-            if name in value:
-                yield from defaults_missing(part, value[name], f"{place}.{name}", in_list=in_list)
-            elif in_list and "default" in part:
-                yield f"{place}.{name}"
 
 
 def substituted(text: str, values: dict[str, str]) -> str:
