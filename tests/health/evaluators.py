@@ -48,7 +48,11 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """The truth table with its objects, by kind and name. KeyError when table and files are not the same set."""
     truth = yaml.safe_load((HERE / "truth.yaml").read_text())
-    files = {f"{file.parent.name}/{file.stem}": file for file in HERE.glob("c*/*/*.yaml")}
+    files: dict[str, Path] = {}
+    for file in (file for folder in ("corpus", "constructed") for file in (HERE / folder).glob("*/*.yaml")):
+        if (name := f"{file.parent.name}/{file.stem}") in files:
+            raise KeyError(f"{name} was recorded: delete {file}")
+        files[name] = file
     rows = {f"{kind.lower()}/{state}": row for kind, table in truth.items() for state, row in table.items()}
     if odd := files.keys() ^ rows.keys():
         raise KeyError(f"in the table or in the folders, but not in both: {sorted(odd)}")
