@@ -22,7 +22,7 @@ def test_it_fits_a_few_screens() -> None:
 
 
 def test_second_level_pages_are_short() -> None:
-    """An index, a line for each runbook and decision, and generated tables do not count: they are looked up, not read."""
+    """Neither generated tables count nor indexes, a line for each runbook and decision: they are looked up, not read."""
 
     def read(page: Path) -> int:
         text = re.sub(r"<!-- (rayops \w+): begin -->.*?<!-- \1: end -->", "", page.read_text(), flags=re.DOTALL)
