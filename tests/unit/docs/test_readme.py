@@ -22,7 +22,7 @@ def test_it_fits_a_few_screens() -> None:
 
 
 def test_second_level_pages_are_short() -> None:
-    """Neither generated tables count nor indexes, a line for each runbook and decision: they are looked up, not read."""
+    """Generated tables and indexes (a line for each runbook and decision) do not count: nobody reads them through."""
 
     def read(page: Path) -> int:
         text = re.sub(r"<!-- (rayops \w+): begin -->.*?<!-- \1: end -->", "", page.read_text(), flags=re.DOTALL)
