@@ -343,13 +343,15 @@ def test_staging_and_prod_run_what_dev_runs_but_more_of_it(name: str) -> None:
     )
     for config in (plain, replicated):
         (application,) = config["applications"]
-        application["args"] = {key: each for key, each in application["args"].items() if key not in MAY_DIFFER[name]}
+        application["args"] = {
+            key: each for key, each in application["args"].items() if key not in MAY_DIFFER.get(name, set())
+        }
         for deployment in application["deployments"]:
             for number in ("num_replicas", "max_replicas_per_node"):
                 deployment.pop(number, None)
             for number in ("min_replicas", "max_replicas"):
                 deployment.get("autoscaling_config", {}).pop(number, None)
-            if deployment["name"] in MAY_DIFFER[name]:
+            if deployment["name"] in MAY_DIFFER.get(name, set()):
                 deployment["ray_actor_options"].pop("num_gpus", None)
     assert plain == replicated
 
