@@ -23,6 +23,8 @@ class ArgoCd:
 
     name = "argocd"
     namespace = "argocd"
+    # It watches, and refreshes every 10 s here.
+    looks_again_s = 15.0
 
     def __init__(self, kube: Kube, image: str, application: str, objects: list[Obj]) -> None:
         self._kube, self._image, self._application, self._objects = kube, image, application, objects

@@ -28,6 +28,9 @@ class Controller(Protocol):
     name: str
     # Its own objects lie here, and its log.
     namespace: str
+    # For 2 s after a change KubeRay's status is the one of before. How long a verdict of that moment may stand, in
+    # seconds: until the controller looks again.
+    looks_again_s: float
 
     def install(self) -> None:
         """Its definitions, its configuration, its pods; wait until they are ready."""

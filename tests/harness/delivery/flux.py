@@ -24,6 +24,8 @@ KUSTOMIZATION = Kind("kustomize.toolkit.fluxcd.io/v1", "Kustomization")
 GIT_REPOSITORY = Kind("source.toolkit.fluxcd.io/v1", "GitRepository")
 REQUESTED = "reconcile.fluxcd.io/requestedAt"
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+# From the beginning of a reconciliation to its verdict, with a health check that fails at its first look.
+REPORT_S = 30.0
 FAILED = {"BuildFailed", "HealthCheckFailed", "ReconciliationFailed", "ArtifactFailed", "PruneFailed"}
 
 
@@ -35,6 +37,8 @@ class Flux:
 
     def __init__(self, kube: Kube, image: str, kustomization: str, objects: list[Obj], server: GitServer) -> None:
         self._kube, self._image, self._kustomization, self._objects = kube, image, kustomization, objects
+        (pipeline,) = (obj for obj in objects if obj["kind"] == KUSTOMIZATION.name and name_of(obj) == kustomization)
+        self.looks_again_s = seconds(pipeline["spec"]["interval"]) + REPORT_S
         self.sources = [Source(kube, server, obj) for obj in objects if obj["kind"] == GIT_REPOSITORY.name]
 
     def install(self) -> None:
