@@ -19,7 +19,7 @@ def passes(checkout: Checkout, *words: str | Path) -> None:
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
 
 
-def tests(checkout: Checkout, *arguments: str) -> None:
+def pytest_passes(checkout: Checkout, *arguments: str) -> None:
     passes(checkout, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
 
 
@@ -37,15 +37,15 @@ def test_renders(checkout: Checkout) -> None:
     others = " and ".join(f"not {name}" for name in ("local", "dev", "staging", "prod", f"overlays/{ENVIRONMENT}"))
     names = ("test_overlays", "test_serve_config", "test_budgets", "test_rayservice", "test_environments")
     files = [f"tests/render/{name}.py" for name in names if (checkout.root / f"tests/render/{name}.py").exists()]
-    tests(checkout, *files, "-k", f"{PIPELINE} or {ENVIRONMENT}/hello or ({others})")
+    pytest_passes(checkout, *files, "-k", f"{PIPELINE} or {ENVIRONMENT}/hello or ({others})")
 
 
 def test_the_pipeline_answers(checkout: Checkout) -> None:
-    tests(checkout, f"tests/apps/{PACKAGE}", "tests/apps/test_serve_config.py", "-k", PACKAGE)
+    pytest_passes(checkout, f"tests/apps/{PACKAGE}", "tests/apps/test_serve_config.py", "-k", PACKAGE)
 
 
 def test_documents(checkout: Checkout) -> None:
-    tests(checkout, "tests/unit/docs", "-k", "not questions")
+    pytest_passes(checkout, "tests/unit/docs", "-k", "not questions")
 
 
 def test_tables_are_fresh(checkout: Checkout) -> None:
