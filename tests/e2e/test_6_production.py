@@ -89,11 +89,11 @@ def test_every_pod_runs_a_digest_of_the_registry(service: production.Fronted, ku
         for container in pod["spec"].get(field, [])
     }
     assert len(pods) >= 4, "head, two workers, Redis"
-    for image in images:
-        assert image.startswith(f"{production.REGISTRY}/ray/")
-        assert "@sha256:" in image
+    for name in images:
+        assert name.startswith(f"{production.REGISTRY}/ray/")
+        assert "@sha256:" in name
     pulled = " ".join(event["message"] for event in kube.events(service.namespace) if event["reason"] == "Pulled")
-    assert all(f'Successfully pulled image "{image}"' in pulled for image in images), pulled
+    assert all(f'Successfully pulled image "{name}"' in pulled for name in images), pulled
     assert {labels_of(pod).get("environment") for pod in pods} == {"staging"}
 
 

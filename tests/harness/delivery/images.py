@@ -72,6 +72,16 @@ def flux_health() -> Path:
     return _build("health", "kustomize-controller", "./health", [*FLUX, TOOLS / "kustomize-controller" / "health"])
 
 
+def sops() -> Path:
+    """The command that encrypts, in the version by which kustomize-controller decrypts."""
+    return _build("sops", "kustomize-controller", "github.com/getsops/sops/v3/cmd/sops", FLUX)
+
+
+def age_keygen() -> Path:
+    """The command that makes keys for it."""
+    return _build("age-keygen", "kustomize-controller", "filippo.io/age/cmd/age-keygen", FLUX)
+
+
 def argocd_source() -> Path:
     """Argo CD's module in Go's module cache: its custom resource definitions."""
     return gobuild.module_directory("argocd", ARGOCD_MODULE)
