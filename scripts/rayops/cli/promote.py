@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source", required=True, metavar="ENV", help="where it runs, and is healthy")
     parser.add_argument("--to", dest="target", required=True, metavar="ENV", help="whose files are changed")
     parser.add_argument("--pipeline", action="append", default=[], metavar="NAME", help="only this one; again for more")
-    parser.add_argument("--platform", action="store_true", help="not pipelines: Redis' digest, the operator's chart and CRDs")
+    parser.add_argument(
+        "--platform", action="store_true", help="not pipelines: Redis' digest, the operator's chart and CRDs"
+    )
     what = "[IMAGE=]sha256:… of a source that runs tags, for what no pod of it runs; again for more"
     parser.add_argument("--digest", action="append", default=[], metavar="DIGEST", help=what)
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="of the source's cluster, which is only read")

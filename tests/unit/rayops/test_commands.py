@@ -316,7 +316,10 @@ def test_what_is_no_overlay_is_refused(arguments: list[str], capsys: pytest.Capt
     [
         (["--env", "staging"], "overlays/staging is not for a laptop: its pods run registry.example.com/ray/pipeline"),
         (["--env", "prod", "--pipeline", "hello"], "overlays/prod is not for a laptop"),
-        (["--env", "prod", "--serve-only"], "overlays/prod is not for one machine: Ingress wants its replicas on several"),
+        (
+            ["--env", "prod", "--serve-only"],
+            "overlays/prod is not for one machine: Ingress wants its replicas on several",
+        ),
     ],
 )
 def test_an_environment_of_a_registry_and_many_nodes_is_refused_before_anything_is_built(
