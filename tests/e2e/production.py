@@ -47,6 +47,12 @@ class Fronted(ServiceUnderTest):
         return Load(f"{self.url}{sample.path}", [Request(sample.body)], log=log, rate=rate, keep_alive=False)
 
 
+def own(cluster: Cluster) -> OwnCluster:
+    """The cluster, known to be ours: only such nodes get a registry and volumes."""
+    assert isinstance(cluster, OwnCluster)
+    return cluster
+
+
 def push_images(registry: ClusterRegistry) -> dict[str, str]:
     """Push what staging and prod run, under the names that stand in the overlays; digest by name."""
     images = {
@@ -95,7 +101,6 @@ def running(
 
     live: the namespaces whose evidence is kept when a test fails.
     """
-    assert isinstance(cluster, OwnCluster)
     service = next(obj for obj in objects if obj["kind"] == "RayService")
     namespace, name = service["metadata"]["namespace"], name_of(service)
     with ExitStack() as stack:
@@ -107,7 +112,7 @@ def running(
         live.append(namespace)
         stack.callback(live.remove, namespace)
         fill_secrets(kube, objects, namespace)
-        give_volumes(kube, cluster.kind, objects, namespace)
+        give_volumes(kube, own(cluster).kind, objects, namespace)
         front = stack.enter_context(way_in(kube, f"{name}-serve-svc", namespace))
         found = Fronted(kube, cluster, namespace, name, list(objects), front=front)
         found.apply(objects)
