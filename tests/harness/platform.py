@@ -21,7 +21,8 @@ from tests.harness.helpers import helper_pod, run_pods
 
 VOLUMES = "/var/lib/rayops-volumes"
 INGRESS_LABEL = {"rayops.io/ingress": "true"}
-# Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod.
+# Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod. The address
+# of a Service stays: it is asked for once, as no ingress controller asks for each request.
 FORWARDER = """
 import asyncio, sys
 host, port = sys.argv[1], int(sys.argv[2])
@@ -35,8 +36,10 @@ async def copy(reader, writer):
     finally:
         writer.close()
 async def forward(reader, writer):
+    global host
     try:
         target = await asyncio.wait_for(asyncio.open_connection(host, port), 3)
+        host = target[1].get_extra_info("peername")[0]
     except (OSError, TimeoutError):
         return writer.close()
     await asyncio.gather(copy(reader, target[1]), copy(target[0], writer))
@@ -114,7 +117,7 @@ def way_in(kube: Kube, service: str, namespace: str) -> Iterator[str]:
     labels = {**namespaces.RESTRICTED, **namespaces.OURS, **INGRESS_LABEL}
     kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place, "labels": labels}})
     try:
-        command = ["python", "-c", FORWARDER, f"{service}.{namespace}.svc.cluster.local", "8000"]
+        command = ["python", "-c", FORWARDER, f"{service}.{namespace}.svc.cluster.local.", "8000"]
         pod = helper_pod("way-in", command, {"app": "way-in"})
         pod["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 8000}, "periodSeconds": 1}
         (port,) = namespaces.free_node_ports(kube, 1)
