@@ -14,7 +14,10 @@ from rayops.kube import Status
 from tests.harness.delivery import images
 from tests.health.evaluators import EXPRESSIONS, STATUS_OF, Case, argocd, cases, seen_by_cel
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.delivery,
+    pytest.mark.timeout(3600),
+]  # the first test builds Argo CD where it is not built yet
 
 FLUX_WORDS = {"InProgress": STATUS_OF["inProgress"], "Failed": STATUS_OF["failed"], "Current": STATUS_OF["current"]}
 

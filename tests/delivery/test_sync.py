@@ -23,7 +23,8 @@ from tests.harness.delivery.pipeline import Pipeline
 from tests.harness.delivery.repository import Commit, Repository
 from tests.harness.selectors import running_pods
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(900)]
+# The first test also builds what is not there yet; every wait has a time-out of its own.
+pytestmark = [pytest.mark.delivery, pytest.mark.timeout(3600)]
 
 SECRET = Kind("v1", "Secret")
 SERVE = "apps/hello/serve.yaml"
