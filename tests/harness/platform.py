@@ -21,8 +21,8 @@ from tests.harness.helpers import helper_pod, run_pods
 
 VOLUMES = "/var/lib/rayops-volumes"
 INGRESS_LABEL = {"rayops.io/ingress": "true"}
-# Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod. The address
-# of a Service stays: it is asked for once, as no ingress controller asks for each request.
+# Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod. A
+# Service's address stays: it is asked for once, as no ingress controller asks for each request.
 FORWARDER = """
 import asyncio, sys
 host, port = sys.argv[1], int(sys.argv[2])
