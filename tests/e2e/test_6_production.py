@@ -23,6 +23,7 @@ from rayops.kube.objects import (
     labels_of,
     name_of,
 )
+from rayops.kube.wait import itself
 from rayops.pipeline import first_answer
 from rayops.render import name_of as title
 from rayops.render import render
@@ -37,7 +38,7 @@ from tests.harness.registry import ClusterRegistry
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 QUOTA = Kind("v1", "ResourceQuota")
 SECRET = Kind("v1", "Secret")
-JOB = Kind("batch/v1", "Job")
+WARM_S = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,8 @@ def test_a_lost_head_costs_no_worker(
     heads = getters.pods(kube, service.namespace, {NODE_TYPE_LABEL: "head", CLUSTER_LABEL: service.active()})
     (head,) = heads()
     with service.sample_load(folder / "load.jsonl") as load:
+        # A replica asks GCS, which the head takes along, before it first calls another: as in life, they know each other.
+        eventually(load.now, itself, lambda seconds: seconds > WARM_S, Timeout.SHORT, f"{WARM_S:.0f} s of load")
         faults.kill_pod(kube, head)
         eventually(
             heads,
