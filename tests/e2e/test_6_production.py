@@ -139,7 +139,7 @@ def test_a_lost_head_costs_no_worker(
     heads = getters.pods(kube, service.namespace, {NODE_TYPE_LABEL: "head", CLUSTER_LABEL: service.active()})
     (head,) = heads()
     with service.sample_load(folder / "load.jsonl") as load:
-        # A replica asks GCS, which the head takes along, before it first calls another: as in life, they know each other.
+        # Before its first call of another a replica asks GCS, which the head takes along. As in life, they have called.
         eventually(load.now, itself, lambda seconds: seconds > WARM_S, Timeout.SHORT, f"{WARM_S:.0f} s of load")
         faults.kill_pod(kube, head)
         eventually(
