@@ -44,7 +44,8 @@ def test_the_first_sync_brings_the_pipeline_up(
 def test_a_commit_is_applied_and_healthy(
     controller: Controller, pipeline: Pipeline, repository: Repository, good: Commit, record: Callable[..., None]
 ) -> None:
-    """Nobody tells the controller: it polls."""
+    """Nobody tells the controller: it polls, and the commit comes when it has just looked."""
+    controller.look_now()
     repository.replace(SERVE, 'revision: "1"', 'revision: "2"')
     commit = repository.commit("hello: revision 2")
     eventually(

@@ -41,10 +41,11 @@ class Fronted(ServiceUnderTest):
         """Loopback address of the way in."""
         return self.cluster.address(self.front, "way-in", "serve")
 
-    def sample_load(self, log: Path, *, rate: float = 5.0) -> Load:
-        """The pipeline's sample, again and again, each on a new connection."""
-        sample = sample_of(self.name)
-        return Load(f"{self.url}{sample.path}", [Request(sample.body)], log=log, rate=rate, keep_alive=False)
+    def sample_load(self, log: Path, *, timeout_s: float = 5.0) -> Load:
+        """The pipeline's sample, five times a second, each on a new connection."""
+        sample, url = sample_of(self.name), self.url
+        request = Request(sample.body)
+        return Load(f"{url}{sample.path}", [request], log=log, rate=5, keep_alive=False, timeout_s=timeout_s)
 
 
 def own(cluster: Cluster) -> OwnCluster:

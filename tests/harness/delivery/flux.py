@@ -57,7 +57,7 @@ class Flux:
     def look_now(self) -> None:
         """What Flux's webhook receiver does: the source looks at once, and the Kustomization is asked to."""
         for source in self.sources:
-            source.publish()
+            source.look_now()
         body = {"metadata": {"annotations": {REQUESTED: datetime.now(UTC).isoformat()}}}
         self._kube.patch(KUSTOMIZATION, self._kustomization, self.namespace, body)
 
@@ -103,7 +103,7 @@ class Source:
         self.interval = seconds(source["spec"]["interval"])
         self._published = ""
         self._lock = threading.Lock()
-        self._end = threading.Event()
+        self._end, self._begin_anew = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._poll, name=f"source-{self._name}", daemon=True)
 
     def start(self) -> None:
@@ -113,8 +113,14 @@ class Source:
     def stop(self) -> None:
         """Look no more."""
         self._end.set()
+        self._begin_anew.set()
         if self._thread.is_alive():
             self._thread.join(timeout=Timeout.SHORT.value)
+
+    def look_now(self) -> None:
+        """Look at once; the next look is a whole interval later."""
+        self.publish()
+        self._begin_anew.set()
 
     def publish(self) -> None:
         """If the branch or tag has moved, fill the GitRepository's status with its head."""
@@ -125,7 +131,10 @@ class Source:
                 self._published = sha
 
     def _poll(self) -> None:
-        while not self._end.wait(self.interval):
+        while not self._end.is_set():
+            if self._begin_anew.wait(self.interval):
+                self._begin_anew.clear()
+                continue
             try:
                 self.publish()
             except (RayopsError, OSError):  # the cluster may be going away; a test that waits says what it saw
