@@ -137,7 +137,7 @@ class Source:
                 continue
             try:
                 self.publish()
-            except (RayopsError, OSError):  # the cluster may be going away; a test that waits says what it saw
+            except (RayopsError, OSError, LookupError):  # the cluster may be going; who waits says what was seen
                 time.sleep(1)
 
     def _status(self, sha: str) -> dict[str, Any]:
