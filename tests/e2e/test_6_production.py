@@ -13,7 +13,6 @@ import pytest
 from rayops.kube import Kube, Timeout, dig, eventually
 from rayops.kube.objects import (
     CLUSTER_LABEL,
-    GROUP_LABEL,
     NODE_TYPE_LABEL,
     POD,
     POD_DISRUPTION_BUDGET,
@@ -186,7 +185,8 @@ def test_prod_is_the_same_with_bigger_numbers(
     service.wait_single_cluster()
     record(seconds=round(time.monotonic() - began, 1))
     assert not drift(service, kube)
-    pods = [pod for pod in kube.list(POD, service.namespace) if GROUP_LABEL in labels_of(pod)]
+    pods = kube.list(POD, service.namespace, labels={CLUSTER_LABEL: service.active()})
+    assert len(pods) >= 4, "head and three workers"
     assert {labels_of(pod).get("environment") for pod in pods} == {"prod"}
     assert first_answer(service.name, service.url).body
 
