@@ -1,8 +1,7 @@
 """Options and fixtures of the delivery tests: one kind cluster, a Git server in it, one controller after the other."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,7 @@ from rayops.cluster import gobuild, operator, pipeline_image
 from rayops.errors import RayopsError
 from rayops.kube import Kube, Timeout, eventually, is_so, itself
 from rayops.kube.objects import DEPLOYMENT
-from rayops.paths import EVIDENCE, ROOT
+from rayops.paths import ROOT
 from tests.delivery import company
 from tests.harness.delivery import images as delivery_images
 from tests.harness.delivery.argocd import ArgoCd
@@ -19,43 +18,13 @@ from tests.harness.delivery.flux import Flux
 from tests.harness.delivery.pipeline import Pipeline
 from tests.harness.delivery.repository import NAMESPACE as GIT
 from tests.harness.delivery.repository import Commit, GitServer, Repository, copy_checkout, install
-from tests.harness.evidence import Live, file_name, keep_numbers
+from tests.harness.evidence import Live, keep_numbers
 from tests.harness.kind import UP_TIMEOUT_S, OwnCluster, cluster_name, rayops
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("delivery")
     group.addoption("--pipeline-image", help="an image of the engine to deploy; else it is built from this checkout")
-    for name, how, text in (
-        ("--keep-cluster", {"action": "store_true"}, "keep our own kind cluster for the next run"),
-        ("--evidence-dir", {"type": Path, "default": EVIDENCE}, "where evidence and results go"),
-    ):
-        try:
-            group.addoption(name, help=text, **how)
-        except ValueError:  # tests/e2e was named too, and has added them
-            continue
-
-
-LIVE = pytest.StashKey[Live]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[LIVE] = Live(config.getoption("--evidence-dir", default=EVIDENCE), always=False)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.failed and call.when != "teardown":
-        item.config.stash[LIVE].save(file_name(item.nodeid), str(call.when))
-    return report
-
-
-@pytest.fixture(scope="session")
-def live(pytestconfig: pytest.Config) -> Live:
-    return pytestconfig.stash[LIVE]
 
 
 class DeliveryCluster(OwnCluster):

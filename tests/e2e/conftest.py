@@ -1,7 +1,7 @@
 """Options and fixtures of the tests on a real cluster. The work is in tests/harness."""
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -18,35 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cluster")
     group.addoption("--kubeconfig", type=Path, help="an existing cluster, with operator and images; never deleted")
     group.addoption("--i-know", action="store_true", help="that cluster may be changed although it is not local")
-    group.addoption("--keep-cluster", action="store_true", help="keep our own kind cluster for the next run")
     group.addoption("--nodes", type=int, default=1, help="nodes of our own kind cluster")
-    group.addoption("--evidence-dir", type=Path, default=ROOT / ".evidence", help="where evidence and results go")
-    group.addoption("--evidence", choices=("failed", "always"), default="failed", help="of which tests")
-
-
-LIVE = pytest.StashKey[Live]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # Without options where pytest was not pointed at this folder: it then reads this file too late to add them.
-    always = config.getoption("--evidence", default="failed") == "always"
-    config.stash[LIVE] = Live(config.getoption("--evidence-dir", default=ROOT / ".evidence"), always)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    live = item.config.stash[LIVE]
-    if call.when != "teardown" and (report.failed or (live.always and call.when == "call")):
-        live.save(file_name(item.nodeid), str(call.when))
-    return report
-
-
-@pytest.fixture(scope="session")
-def live(pytestconfig: pytest.Config) -> Live:
-    return pytestconfig.stash[LIVE]
 
 
 @pytest.fixture(scope="session")

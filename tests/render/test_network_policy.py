@@ -200,8 +200,9 @@ def test_kuberay_labels_its_pods_as_these_tests_do(module: Path) -> None:
 
 def test_the_operator_is_where_and_what_the_policy_says() -> None:
     assert OPERATOR.namespace == {"kubernetes.io/metadata.name": operator.NAMESPACE}
-    ours = (ROOT / "charts/kuberay-platform/templates/networkpolicy.yaml").read_text()
-    assert "podSelector:\n    matchLabels: {app.kubernetes.io/name: kuberay-operator, " in ours
+    templates = ROOT / "charts/kuberay-platform/templates"
+    assert '{{- include "platform.operator" $ | nindent 6 }}' in (templates / "networkpolicy.yaml").read_text()
+    assert 'default "kuberay-operator"' in (templates / "_helpers.tpl").read_text()
 
 
 @pytest.mark.parametrize(
