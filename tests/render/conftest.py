@@ -1,5 +1,6 @@
 """What the render tests share: the tools, overlays and components found by looking, and a way to compose one's own."""
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +37,9 @@ def is_job(overlay: Path) -> bool:
     )
 
 
+@functools.cache
 def load(file: Path) -> dict[str, Any]:
+    """A YAML file, read once: test generation asks for each of them hundreds of times. Not to be changed."""
     loaded: dict[str, Any] = yaml.safe_load(file.read_text())
     return loaded
 
