@@ -11,7 +11,7 @@ from pathlib import Path
 from rayops import proc
 from rayops.cluster import rootfs, tools
 from rayops.kube import Kube, Obj, Timeout, dig, eventually
-from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, is_true, name_of
+from rayops.kube.objects import NAMESPACE, POD, RAY_CLUSTER, RAY_SERVICE, Kind, is_true, name_of
 from rayops.paths import ROOT
 from rayops.pipeline import sample_of
 from rayops.render import render
@@ -135,17 +135,29 @@ def establish(kube: Kube, objects: Sequence[Obj]) -> None:
         )
 
 
+def delete_service(kube: Kube, namespace: str, name: str) -> None:
+    """Delete the RayService and wait for its last pod: a Job empties Redis, which must still be there for it."""
+    kube.delete(RAY_SERVICE, name, namespace)
+    eventually(
+        lambda: kube.list(POD, namespace, labels={"app.kubernetes.io/part-of": name}),
+        lambda pods: [name_of(pod) for pod in pods if "gcs-redis" not in name_of(pod)],
+        lambda left: not left,
+        Timeout.LONG,
+        f"the Ray pods of {namespace} are gone",
+    )
+    eventually(
+        lambda: kube.list(RAY_CLUSTER, namespace),
+        len,
+        lambda n: n == 0,
+        Timeout.MEDIUM,
+        f"no RayCluster in {namespace}",
+    )
+
+
 def remove(kube: Kube, namespace: str, name: str) -> None:
-    """The RayService first: its cluster's last Job empties Redis, which must still be there for it."""
+    """Everything of a run: the RayService first, its volumes last."""
     if kube.find(RAY_SERVICE, name, namespace):
-        kube.delete(RAY_SERVICE, name, namespace)
-        eventually(
-            lambda: kube.list(POD, namespace, labels={"app.kubernetes.io/part-of": name}),
-            lambda pods: [name_of(pod) for pod in pods if "gcs-redis" not in name_of(pod)],
-            lambda left: not left,
-            Timeout.LONG,
-            f"the Ray pods of {namespace} are gone",
-        )
+        delete_service(kube, namespace, name)
     volumes = [v for v in kube.list(VOLUME) if dig(v, "spec", "claimRef", "namespace") == namespace]
     namespaces.remove(kube, namespace)
     for volume in volumes:
