@@ -11,12 +11,12 @@ from pathlib import Path
 from rayops import proc
 from rayops.cluster import rootfs, tools
 from rayops.kube import Kube, Obj, Timeout, dig, eventually
-from rayops.kube.objects import NAMESPACE, POD, RAY_CLUSTER, RAY_SERVICE, Kind, is_true, name_of
+from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, is_true, name_of
 from rayops.paths import ROOT
 from rayops.pipeline import sample_of
 from rayops.render import render
 from rayops.render.crds import crds_of
-from tests.harness import Cluster, Load, Request, ServiceUnderTest, gpu, namespaces
+from tests.harness import Cluster, Load, Request, ServiceUnderTest, getters, gpu, namespaces
 from tests.harness.helpers import PIPELINE_IMAGE
 from tests.harness.kind import OwnCluster
 from tests.harness.platform import fill_secrets, give_volumes, way_in
