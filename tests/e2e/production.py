@@ -145,13 +145,8 @@ def delete_service(kube: Kube, namespace: str, name: str) -> None:
         Timeout.LONG,
         f"the Ray pods of {namespace} are gone",
     )
-    eventually(
-        lambda: kube.list(RAY_CLUSTER, namespace),
-        len,
-        lambda n: n == 0,
-        Timeout.MEDIUM,
-        f"no RayCluster in {namespace}",
-    )
+    clusters = getters.ray_clusters(kube, namespace)
+    eventually(clusters, len, lambda number: number == 0, Timeout.MEDIUM, f"no RayCluster in {namespace}")
 
 
 def remove(kube: Kube, namespace: str, name: str) -> None:
