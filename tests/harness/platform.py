@@ -21,8 +21,8 @@ from tests.harness.helpers import helper_pod, run_pods
 
 VOLUMES = "/var/lib/rayops-volumes"
 INGRESS_LABEL = {"rayops.io/ingress": "true"}
-# Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod. A
-# Service's address stays: it is asked for once, as no ingress controller asks for each request.
+# Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod. The name
+# is asked for each time, with its last dot: a Service that was made anew has another address, and no search path is tried.
 FORWARDER = """
 import asyncio, sys
 host, port = sys.argv[1], int(sys.argv[2])
@@ -36,10 +36,8 @@ async def copy(reader, writer):
     finally:
         writer.close()
 async def forward(reader, writer):
-    global host
     try:
         target = await asyncio.wait_for(asyncio.open_connection(host, port), 3)
-        host = target[1].get_extra_info("peername")[0]
     except (OSError, TimeoutError):
         return writer.close()
     await asyncio.gather(copy(reader, target[1]), copy(target[0], writer))
