@@ -22,7 +22,7 @@ from tests.harness.helpers import helper_pod, run_pods
 VOLUMES = "/var/lib/rayops-volumes"
 INGRESS_LABEL = {"rayops.io/ingress": "true"}
 # Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod. The name
-# is asked for each time, with its last dot: a Service that was made anew has another address, and no search path is tried.
+# is asked for each time (a Service that is made anew has another address), with its last dot: no other name is tried.
 FORWARDER = """
 import asyncio, sys
 host, port = sys.argv[1], int(sys.argv[2])
