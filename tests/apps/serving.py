@@ -70,18 +70,14 @@ def local_ingress(application: Any, name: str) -> Any:
     return handle._router._user_callable_wrapper._callable
 
 
-class WaitingSteps:
-    """Steps that wait until they are let go or fail where they are told to, and tell when they were cancelled."""
+class Held:
+    """Work that waits until it is let go, or fails when it is told to, and tells when it was cancelled."""
 
     def __init__(self) -> None:
-        self.cancelled = threading.Event()
-        self.started = threading.Event()
-        self.wait_in = "retrieve"
-        self.failure: Exception | None = None
+        self.started, self.cancelled = threading.Event(), threading.Event()
+        self.failure: BaseException | None = None
 
-    async def _wait(self, step: str) -> None:
-        if self.wait_in != step:
-            return
+    async def _hold(self) -> None:
         self.started.set()
         if self.failure:
             raise self.failure
@@ -90,3 +86,15 @@ class WaitingSteps:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+
+class WaitingSteps(Held):
+    """Steps of which one, `wait_in`, is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wait_in = "retrieve"
+
+    async def _wait(self, step: str) -> None:
+        if self.wait_in == step:
+            await self._hold()

@@ -24,7 +24,7 @@ from apps.embeddings.deployments import EmbeddingsIngress
 from apps.embeddings.protos import embeddings_pb2 as pb
 from apps.embeddings.protos import embeddings_pb2_grpc as pb_grpc
 from apps.embeddings.settings import FP32, INT8, EmbeddingsArgs
-from tests.apps.serving import Served
+from tests.apps.serving import Held, Served
 
 ROOT = Path(__file__).resolve().parents[3]
 PROTOS = ROOT / "apps/embeddings/protos"
@@ -192,28 +192,14 @@ def test_a_deadline_that_is_none_is_named(stub: Any, bad: str) -> None:
     assert (error.code(), error.details()[:20]) == (Code.INVALID_ARGUMENT, "x-request-timeout-ms")
 
 
-class Waiting:
-    """Handles whose calls wait or fail, and tell when they were cancelled."""
-
-    def __init__(self) -> None:
-        self.started, self.cancelled = threading.Event(), threading.Event()
-        self.failure: BaseException | None = None
+class Waiting(Held):
+    """Handles whose calls are held."""
 
     def __getattr__(self, name: str) -> Any:
         return self
 
     def remote(self, *_: Any) -> Any:
-        return asyncio.ensure_future(self._wait())
-
-    async def _wait(self) -> Any:
-        self.started.set()
-        if self.failure:
-            raise self.failure
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+        return asyncio.ensure_future(self._hold())
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """HTTP on a real socket: the official client, token ids, errors, and work that stops."""
 
-import asyncio
 import base64
 import json
 import threading
@@ -19,7 +18,7 @@ from apps.embeddings.ingress import build_asgi
 from apps.embeddings.service import Service
 from apps.embeddings.settings import FP32, INT8, EmbeddingsArgs
 from apps.embeddings.zero_shot import Label
-from tests.apps.serving import Served
+from tests.apps.serving import Held, Served
 
 CAT = "A cat sits on the mat."
 BODY = {"model": FP32, "input": CAT}
@@ -249,30 +248,14 @@ def test_half_of_a_surrogate_pair_is_422_in_texts_and_labels(pipeline: Served) -
         assert answer.status_code == 422, body
 
 
-class SlowSteps:
-    """Steps that wait or fail, and tell when they were cancelled."""
-
-    def __init__(self) -> None:
-        self.started = threading.Event()
-        self.cancelled = threading.Event()
-        self.failure: Exception | None = None
-        self.asked: list[str] = []
-
-    async def _wait(self) -> None:
-        self.started.set()
-        if self.failure:
-            raise self.failure
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+class SlowSteps(Held):
+    """Every step is held."""
 
     async def embed(self, *_: Any) -> Any:
-        await self._wait()
+        await self._hold()
 
     async def classify(self, *_: Any) -> Any:
-        await self._wait()
+        await self._hold()
 
     async def ready(self, timeout_s: float) -> dict[str, str]:
         return {"embedder": f"no answer within {timeout_s:g} s"}
