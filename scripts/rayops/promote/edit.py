@@ -4,6 +4,7 @@ ruamel.yaml tells where a value stands; the text is changed there.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -84,6 +85,16 @@ def _mapping(text: str) -> list[tuple[Any, Any]]:
     except YAMLError as error:
         raise RayopsError(f"no YAML: {' '.join(str(error).split())}") from error
     return list(node.value) if isinstance(node, MappingNode) else []
+
+
+def read(file: Path) -> str:
+    """The text of a kustomization. RayopsError that names the file where it is no YAML."""
+    text = file.read_text("utf-8")
+    try:
+        _mapping(text)
+    except RayopsError as error:
+        raise RayopsError(f"{file}: {error.message}") from error
+    return text
 
 
 def setting(text: str, name: str) -> str | None:

@@ -72,7 +72,7 @@ def pipelines(root: Path, environment: str) -> list[str]:
 def is_promoted(root: Path, environment: str, pipeline: str) -> bool:
     """Whether a pipeline's overlay runs anything: tags, or at least one digest that is not the placeholder."""
     file = root / "overlays" / environment / pipeline / "kustomization.yaml"
-    found = edit.digests(file.read_text("utf-8"))
+    found = edit.digests(edit.read(file))
     return not found or set(found.values()) != {NOT_YET}
 
 
@@ -123,8 +123,8 @@ def pipeline_edits(root: Path, source: str, target: str, name: str, given: Mappi
     file = Path("overlays") / target / name / "kustomization.yaml"
     if not (root / file).is_file():
         raise RayopsError(f"{file} is missing", hint=f"copy overlays/{source}/{name} and set its numbers")
-    theirs = (root / "overlays" / source / name / "kustomization.yaml").read_text("utf-8")
-    ours = (root / file).read_text("utf-8")
+    theirs = edit.read(root / "overlays" / source / name / "kustomization.yaml")
+    ours = edit.read(root / file)
     known = {**edit.digests(theirs), **given}
     running = runs(ray_object(root, target, name))
     found = []
@@ -160,8 +160,8 @@ def platform_edits(root: Path, source: str, target: str) -> list[Edit]:
     folder, other = Path("overlays") / target, Path("overlays") / source
     found = []
     if (root / other / IMAGES).is_file() and (root / folder / IMAGES).is_file():
-        theirs = edit.digests((root / other / IMAGES).read_text("utf-8"))
-        for image, old in edit.digests((root / folder / IMAGES).read_text("utf-8")).items():
+        theirs = edit.digests(edit.read(root / other / IMAGES))
+        for image, old in edit.digests(edit.read(root / folder / IMAGES)).items():
             new = theirs.get(image, old)
             if new == NOT_YET != old:
                 raise RayopsError(f"{other / IMAGES}: {image} is the placeholder of 64 zeros", hint="name its digest")

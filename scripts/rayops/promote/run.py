@@ -76,9 +76,9 @@ class Promotion:
         """Digests that the source's files do not have: from --digest, and from the pods where the source runs tags."""
         folder = self.root / "overlays"
         target = folder / self.asked.target / name / "kustomization.yaml"
-        images = edit.digests(target.read_text("utf-8")) if target.is_file() else {}
+        images = edit.digests(edit.read(target)) if target.is_file() else {}
         given = live.parse_digests(self.asked.digests, images)
-        source = edit.digests((folder / self.asked.source / name / "kustomization.yaml").read_text("utf-8"))
+        source = edit.digests(edit.read(folder / self.asked.source / name / "kustomization.yaml"))
         if given and source:
             raise RayopsError(f"--digest: {self.asked.source} has digests of its own", hint="leave --digest out")
         unknown = set(images) - set(source) - set(given)

@@ -1,5 +1,7 @@
 """A value is changed where it stands; nothing else of the file is."""
 
+from pathlib import Path
+
 import pytest
 
 from rayops.errors import RayopsError
@@ -62,3 +64,12 @@ def test_what_is_no_yaml_is_one_line() -> None:
     with pytest.raises(RayopsError, match="no YAML") as caught:
         edit.digests("a: [\n")
     assert "\n" not in caught.value.message
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "kustomization.yaml"
+    file.write_text("a: [1]\n")
+    assert edit.read(file) == "a: [1]\n"
+    file.write_text("a: [\n")
+    with pytest.raises(RayopsError, match=r"kustomization\.yaml: no YAML"):
+        edit.read(file)
