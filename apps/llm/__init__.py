@@ -1,0 +1,1 @@
+"""The smallest pipeline: text in, its normal form, size and language out."""
