@@ -13,7 +13,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -42,6 +42,7 @@ class Request:
 
     body: Any
     check: Check = lambda _: ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ class Load:
     async def _outcome(self, client: httpx.AsyncClient, request: Request) -> tuple[str, str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await client.post(self._url, json=request.body)
+                answer = await client.post(self._url, json=request.body, headers=request.headers)
             body = answer.json() if answer.is_success else None
         except (httpx.TimeoutException, TimeoutError) as error:
             return "timeout", type(error).__name__, None
