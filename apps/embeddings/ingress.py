@@ -13,9 +13,10 @@ from starlette.types import ASGIApp
 from apps.common import handlers
 from apps.common.guard import log_request
 from apps.common.http import Front, Responses, while_connected
+from apps.common.openai.api import as_items
+from apps.common.openai.errors import OpenAIErrors
 from apps.common.settings import LimitArgs
 from apps.embeddings import api
-from apps.embeddings.openai_errors import OpenAIErrors
 from apps.embeddings.service import Service
 from apps.embeddings.zero_shot import Label
 
@@ -56,7 +57,7 @@ class Endpoints:
     async def embeddings(self, body: api.EmbeddingsRequest, request: Request) -> Response:
         """Embed texts or token ids."""
         started, deadline = time.monotonic(), self._front.deadline(request, body.timeout_s)
-        inputs = as_list(body.input)
+        inputs = as_items(body.input)
         work = self._service.embed(body.model, inputs, body.dimensions, deadline)
         found = await while_connected(request, work)
         name = self._service.model(body.model)
@@ -89,13 +90,6 @@ class Endpoints:
         )
         log_request(request_id, "classify", started, texts=len(body.texts), labels=len(labels))
         return JSONResponse(answer.model_dump())
-
-
-def as_list(given: str | list[str] | list[int] | list[list[int]]) -> list[str] | list[list[int]]:
-    """Return the items of an `input`; a text or a list of token ids is one item."""
-    if isinstance(given, str):
-        return [given]
-    return [given] if isinstance(given[0], int) else given
 
 
 def label_of(given: str | api.LabelIn) -> Label:
