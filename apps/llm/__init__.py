@@ -1,1 +1,1 @@
-"""The smallest pipeline: text in, its normal form, size and language out."""
+"""Language models over OpenAI's protocol: ray.serve.llm, or an own server on vLLM or on a stand-in engine."""
