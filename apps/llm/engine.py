@@ -106,5 +106,5 @@ class Engine(Protocol):
     async def check(self) -> None:
         """Raise when the engine cannot serve any more; Serve then replaces the replica."""
 
-    async def close(self) -> None:
-        """Stop; what runs ends with an error."""
+    def close(self) -> None:
+        """Stop, without waiting for what runs: Serve calls it when that has ended, or when its time is over."""

@@ -50,8 +50,8 @@ class StandInEngine:
     async def check(self) -> None:
         """Nothing can break."""
 
-    async def close(self) -> None:
-        """Take no more requests; what runs comes to its end, which is near."""
+    def close(self) -> None:
+        """Take no more requests; nothing else is to be stopped."""
         self._closed = True
 
     def counts(self) -> Counts:
