@@ -1,17 +1,20 @@
-"""One text, in one process: for the check of the image."""
+"""One chat with the stand-in engine, in one process: for the check of the image, which holds no language model."""
 
-from dataclasses import asdict
-
-from apps.llm.normalizer import Normalizer
+from apps.llm.engine import Request
+from apps.llm.settings import StandIn
+from apps.llm.stand_in import StandInEngine
 
 
 async def check() -> dict[str, object]:
-    """Return what was found in one text.
+    """Return the answer to one chat.
 
     Raises:
-        AssertionError: it is not what is in the text.
+        AssertionError: it is not the one that this engine gives.
     """
-    found = Normalizer().normalise("Der Wombat landet mittags auf dem Mond.\r\nNiemand weiß warum.")
-    if (found.language.code, found.counts.words, found.counts.lines) != ("de", 10, 2):
-        raise AssertionError(f"not what is in the text: {found}")
-    return asdict(found)
+    engine = StandInEngine("stand-in", StandIn(ttft_ms=1, tpot_ms=0))
+    chat = Request(id="check", model="stand-in", messages=({"role": "user", "content": "What are you?"},))
+    pieces = [piece async for piece in engine.generate(chat)]
+    text = "".join(piece.text for piece in pieces)
+    if not text.startswith("I am stand-in") or pieces[-1].finish != "stop":
+        raise AssertionError(f"not what the stand-in engine says: {text!r}")
+    return {"text": text, "tokens": sum(piece.tokens for piece in pieces)}

@@ -1,64 +1,53 @@
-"""The deployments. Each replica imports what it needs when it starts, so that every process stays small."""
+"""The deployments of the own server."""
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.types import ASGIApp
 
-from apps.common.calls import call, readiness
-from apps.common.serving import IngressReplica, Replica, deployment, late_ingress
-from apps.common.settings import LimitArgs
-from apps.llm.settings import IngressSettings
-
-if TYPE_CHECKING:
-    from apps.llm.normalizer import Normalised
-
-
-class NormalizerReplica(Replica):
-    """Loads the language model once and does the work, away from the event loop."""
-
-    def __init__(self) -> None:
-        from apps.common.gate import ProxyGate
-
-        with ProxyGate.around_loading():
-            from apps.llm.normalizer import Normalizer
-
-            self._normalizer = Normalizer()
-
-    async def normalise(self, text: str) -> "Normalised":
-        """Return the text's normal form, counts and language."""
-        return await asyncio.to_thread(self._normalizer.normalise, text)
+from apps.common.serving import IngressReplica, deployment, late_ingress
+from apps.llm.replicas import LlmEngineReplica
+from apps.llm.service import HandleEngines, Service
+from apps.llm.settings import IngressSettings, LlmArgs
+from apps.llm.stats import IngressStats
 
 
 class LlmIngress(IngressReplica):
-    """HTTP in front; without Serve's wrapping, so that it can be used with any handle."""
+    """HTTP in front of the engines; without Serve's wrapping, so that it can be used with any handle."""
 
     live = IngressSettings
 
-    def __init__(self, limits: LimitArgs, normalizer: Any):
-        self.limits = limits
-        self.normalizer = normalizer
-        self.settings = IngressSettings()
+    def __init__(self, args: LlmArgs, engine: Any):
+        self.limits = args.limits
+        self.service = Service(args, HandleEngines(engine))
 
     def configure(self, settings: IngressSettings) -> None:
         """Take live settings."""
-        self.settings = settings
+        self.service.settings = settings
 
-    async def normalise(self, text: str) -> "Normalised":
-        """Ask the Normalizer; the call moves to another replica when its own goes away."""
-        found: Normalised = await call(self.normalizer.normalise.remote, text)
-        return found
-
-    async def ready(self, timeout_s: float) -> dict[str, str]:
-        """Return "ok", or what is wrong, for each deployment behind this one."""
-        return await readiness({"normalizer": self.normalizer}, timeout_s)
+    async def own_stats(self) -> IngressStats:
+        """Return what this replica holds; the others are asked the same by the one that answers `GET /stats`."""
+        return self.service.own_stats()
 
     def asgi(self, *, echo_request_id: bool) -> ASGIApp:
         """Return the ASGI application of this replica."""
         from apps.llm.ingress import build_asgi
 
-        return build_asgi(self, echo_request_id)
+        # Outside of Serve (echo_request_id) there is no other replica, and nobody who would know it.
+        peers = _nobody if echo_request_id else _own_deployment
+        return build_asgi(self.service, self.limits, peers, echo_request_id)
 
 
-Normalizer = deployment(name="Normalizer")(NormalizerReplica)
+def _own_deployment() -> Any:
+    """Return a handle of the deployment that this replica is one of."""
+    from ray import serve
+
+    place = serve.get_replica_context().replica_id.deployment_id
+    return serve.get_deployment_handle(place.name, place.app_name)
+
+
+def _nobody() -> None:
+    return None
+
+
+LlmEngine = deployment(name="LlmEngine")(LlmEngineReplica)
 Ingress = deployment(name="Ingress")(late_ingress(LlmIngress))
