@@ -48,6 +48,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready"] = "ready"
     steps: dict[str, str]
+    remarks: dict[str, str] | None = Field(default=None, description="what is amiss and keeps nobody out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Front:
         settings: the live settings now; a new `user_config` is a new object.
         ready: asks every part, each within the seconds it is given; "ok" or what is wrong, by name.
         media_types: of the bodies that are taken.
+        remarks: asks what is amiss but no reason to be not ready, as `ready` does.
     """
 
     title: str
@@ -69,6 +71,7 @@ class Front:
     settings: Callable[[], BaseModel]
     ready: Callable[[float], Awaitable[dict[str, str]]]
     media_types: tuple[str, ...] = ("application/json",)
+    remarks: Callable[[float], Awaitable[dict[str, str]]] | None = None
 
     def deadline(self, request: Request, body_seconds: float | None = None) -> Deadline:
         """Return when the answer must be there: by header, body or the default, never beyond the longest.
@@ -92,7 +95,7 @@ class Front:
         failing = [f"{name}: {answer}" for name, answer in steps.items() if answer != "ok"]
         if failing:
             raise PipelineError(503, "not_ready", "; ".join(failing), retry_after_s=self.limits.retry_after_s)
-        return Readiness(steps=steps)
+        return Readiness(steps=steps, remarks=await self.remarks(READY_TIMEOUT_S) if self.remarks else None)
 
     def asgi(self, routes: APIRouter, *, echo_request_id: bool = True) -> ASGIApp:
         """Return the application of one ingress replica."""
@@ -100,7 +103,14 @@ class Front:
         app.include_router(routes)
         app.add_api_route("/healthz", self.healthz, methods=["GET"], response_model=Health)
         not_ready: Responses = {503: handlers.ERROR_RESPONSES[503]}
-        app.add_api_route("/readyz", self.readyz, methods=["GET"], response_model=Readiness, responses=not_ready)
+        app.add_api_route(
+            "/readyz",
+            self.readyz,
+            methods=["GET"],
+            response_model=Readiness,
+            response_model_exclude_none=True,
+            responses=not_ready,
+        )
         handlers.install(app)
         return RequestGuard(app, self.limits.guard(self.media_types), echo_request_id)
 

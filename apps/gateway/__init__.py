@@ -1,1 +1,1 @@
-"""The smallest pipeline: text in, its normal form, size and language out."""
+"""The one address of many models: OpenAI's protocol in front, routes to the servers of the models behind."""

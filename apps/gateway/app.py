@@ -5,10 +5,10 @@ No `from __future__ import annotations` here: Serve reads the annotation of `arg
 
 from typing import Any
 
-from apps.gateway.deployments import Ingress, Normalizer
+from apps.gateway.deployments import Ingress, Limiter
 from apps.gateway.settings import GatewayArgs
 
 
 def build_app(args: GatewayArgs) -> Any:
     """Return the Serve application for `args`."""
-    return Ingress.bind(args.limits, Normalizer.bind())
+    return Ingress.bind(args, Limiter.bind())

@@ -1,33 +1,35 @@
 """The deployments. Each replica imports what it needs when it starts, so that every process stays small."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
-from apps.common.calls import call, readiness
 from apps.common.serving import IngressReplica, Replica, deployment, late_ingress
-from apps.common.settings import LimitArgs
-from apps.gateway.settings import IngressSettings
+from apps.gateway.settings import GatewayArgs, IngressSettings
 
 if TYPE_CHECKING:
-    from apps.gateway.normalizer import Normalised
+    from apps.gateway.rates import Verdict
 
 
-class NormalizerReplica(Replica):
-    """Loads the language model once and does the work, away from the event loop."""
+class LimiterReplica(Replica):
+    """Counts requests and tokens of all keys, for all replicas of the Ingress: there is one, or keys would get more."""
 
     def __init__(self) -> None:
         from apps.common.gate import ProxyGate
 
         with ProxyGate.around_loading():
-            from apps.gateway.normalizer import Normalizer
+            from apps.gateway.rates import Rates
 
-            self._normalizer = Normalizer()
+            self._rates = Rates()
 
-    async def normalise(self, text: str) -> "Normalised":
-        """Return the text's normal form, counts and language."""
-        return await asyncio.to_thread(self._normalizer.normalise, text)
+    async def admit(self, name: str, requests: int | None, tokens: int | None) -> "Verdict":
+        """Count a request of a key, unless it is over a limit of its minute."""
+        return await self._rates.admit(name, requests, tokens)
+
+    async def spend(self, name: str, tokens: int, amount: int) -> bool:
+        """Book tokens on a key whose limit is `amount`."""
+        await self._rates.spend(name, tokens, amount)
+        return True
 
 
 class GatewayIngress(IngressReplica):
@@ -35,30 +37,21 @@ class GatewayIngress(IngressReplica):
 
     live = IngressSettings
 
-    def __init__(self, limits: LimitArgs, normalizer: Any):
-        self.limits = limits
-        self.normalizer = normalizer
-        self.settings = IngressSettings()
+    def __init__(self, args: GatewayArgs, limiter: Any):
+        from apps.gateway.gateway import Gateway
+
+        self.gateway = Gateway(args, limiter)
 
     def configure(self, settings: IngressSettings) -> None:
-        """Take live settings."""
-        self.settings = settings
-
-    async def normalise(self, text: str) -> "Normalised":
-        """Ask the Normalizer; the call moves to another replica when its own goes away."""
-        found: Normalised = await call(self.normalizer.normalise.remote, text)
-        return found
-
-    async def ready(self, timeout_s: float) -> dict[str, str]:
-        """Return "ok", or what is wrong, for each deployment behind this one."""
-        return await readiness({"normalizer": self.normalizer}, timeout_s)
+        """Take new routes."""
+        self.gateway.configure(settings)
 
     def asgi(self, *, echo_request_id: bool) -> ASGIApp:
         """Return the ASGI application of this replica."""
         from apps.gateway.ingress import build_asgi
 
-        return build_asgi(self, echo_request_id)
+        return build_asgi(self.gateway, echo_request_id)
 
 
-Normalizer = deployment(name="Normalizer")(NormalizerReplica)
+Limiter = deployment(name="Limiter")(LimiterReplica)
 Ingress = deployment(name="Ingress")(late_ingress(GatewayIngress))
