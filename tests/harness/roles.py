@@ -2,7 +2,7 @@
 
 from tests.harness.access import Action
 
-RAY, RBAC = "ray.io", "rbac.authorization.k8s.io"
+RAY, RBAC, GATEWAY = "ray.io", "rbac.authorization.k8s.io", "gateway.networking.k8s.io"
 READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete")
 
@@ -16,6 +16,7 @@ LOOK = [
     *each(READ, RAY, "rayservices", "rayjobs", "rayclusters"),
     *each(READ, "", "pods", "services", "events"),
     Action("get", "pods/log"),
+    *each(READ, GATEWAY, "httproutes"),
 ]
 LIMITS = [
     *each(READ, "", "resourcequotas", "limitranges"),
@@ -36,11 +37,14 @@ NEVER = [
     *each(("bind", "escalate"), RBAC, "roles", "clusterroles"),
     *each(("impersonate",), "", "users", "groups", "serviceaccounts"),
     *each(("update", "patch"), RAY, "rayservices/status", "rayclusters/status", "rayservices/finalizers"),
+    *each(WRITE, GATEWAY, "gateways", "gatewayclasses", "referencegrants"),
     *each(("deletecollection",), RAY, "rayservices", "rayjobs", "rayclusters"),
     Action("create", "jobs", "batch"),
     Action("create", "deployments", "apps"),
     Action("get", "nodes/proxy"),
 ]
+# Who opens another way in, or takes the path of another pipeline.
+WRITE_ROUTES = each(WRITE, GATEWAY, "httproutes")
 WRITE_LIMITS = [Action(verb, a.resource, a.group) for a in LIMITS if a.verb == "get" for verb in WRITE]
 
 MAY = {
@@ -49,15 +53,21 @@ MAY = {
         *LOOK,
         *LIMITS,
         *WRITE_LIMITS,
+        *WRITE_ROUTES,
         *each(WRITE, RAY, "rayservices", "rayjobs", "rayclusters", "raycronjobs"),
         *each(READ, RBAC, "roles", "rolebindings"),
     ],
     "ray-reader": [*LOOK, *LIMITS],
 }
 MUST_NOT = {
-    "ray-app-team": [*NEVER, *WRITE_LIMITS, *each(WRITE, RAY, "rayclusters", "raycronjobs")],
+    "ray-app-team": [*NEVER, *WRITE_LIMITS, *WRITE_ROUTES, *each(WRITE, RAY, "rayclusters", "raycronjobs")],
     "ray-platform": NEVER,
-    "ray-reader": [*NEVER, *WRITE_LIMITS, *each(WRITE, RAY, "rayservices", "rayjobs", "rayclusters", "raycronjobs")],
+    "ray-reader": [
+        *NEVER,
+        *WRITE_LIMITS,
+        *WRITE_ROUTES,
+        *each(WRITE, RAY, "rayservices", "rayjobs", "rayclusters", "raycronjobs"),
+    ],
 }
 # The group that each role is bound to in a pipeline's namespace.
 GROUPS = {"ray-app-team": "{pipeline}-team", "ray-platform": "platform-team", "ray-reader": "readers"}

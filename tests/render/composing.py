@@ -10,7 +10,7 @@ from rayops.paths import ROOT
 from rayops.render import Obj, one, render
 
 AT = "base/components/"
-# Those of the profile that keep a pipeline safe, in an order that works: what fetches Secrets after what needs them.
+# Those that keep a pipeline safe, in an order that works: what fetches Secrets after what needs them.
 TOGETHER = (
     *("autoscaling", "pod-security", "disruption", "high-throughput", "gcs-fault-tolerance", "token-auth"),
     *("network-policy", "tls-ingress", "external-secrets"),

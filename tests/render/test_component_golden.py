@@ -10,6 +10,7 @@ import yaml
 from rayops.paths import ROOT
 from rayops.render import render
 from tests.render.changes import changes
+from tests.render.conftest import PLATFORM
 
 Compose = Callable[..., Path]
 GOLDEN = Path(__file__).parent / "golden/components"
@@ -25,7 +26,7 @@ PARTS = ("base/components", "base/platform")  # the other components are whole o
 
 
 def is_part(component: Path) -> bool:
-    return component.is_relative_to(PARTS[0]) or component.is_relative_to(PARTS[1])
+    return any(component.is_relative_to(part) for part in PARTS) and str(component) not in PLATFORM
 
 
 class Flat(yaml.SafeDumper):

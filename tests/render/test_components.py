@@ -7,18 +7,19 @@ import yaml
 
 from rayops.paths import ROOT
 from rayops.render import render
+from tests.render.conftest import PLATFORM
 
 Compose = Callable[..., Path]
 LAST = "base/rayservice"
 
 
-def is_delivery(component: Path) -> bool:
-    """Whether it patches no cluster: tests/render/test_delivery.py renders these with an environment's settings."""
-    return component.is_relative_to("base/delivery")
+def stands_alone(component: Path) -> bool:
+    """Whether it is of no pipeline: test_delivery.py and test_one_host.py render these as an environment does."""
+    return component.is_relative_to("base/delivery") or str(component) in PLATFORM
 
 
 def test_component_renders_alone_and_alike(component: Path, compose: Compose, kustomize: Path, kubectl: Path) -> None:
-    if is_delivery(component):
+    if stands_alone(component):
         return
     parts = [component, LAST] if str(component) != LAST else [LAST]
     folder = compose(*parts)
@@ -26,7 +27,7 @@ def test_component_renders_alone_and_alike(component: Path, compose: Compose, ku
 
 
 def test_component_changes_something(component: Path, compose: Compose, kustomize: Path) -> None:
-    if str(component) in {LAST, "base/raycluster/complete"} or is_delivery(component):
+    if str(component) in {LAST, "base/raycluster/complete"} or stands_alone(component):
         return  # the one is in the other, which every service ends with
     without = render(compose(LAST), binary=kustomize)
     assert render(compose(component, LAST), binary=kustomize) != without

@@ -247,6 +247,8 @@ def test_a_project_allows_nothing_that_no_component_brings(rendered: Rendered) -
         (("v1", "Secret"), "rag"),
         (("ray.io/v1", "RayService"), "kuberay-system"),
         (("ray.io/v1", "RayService"), "kube-system"),
+        (("gateway.networking.k8s.io/v1", "HTTPRoute"), "ingress"),
+        (("gateway.networking.k8s.io/v1", "Gateway"), "rag"),
         (("rbac.authorization.k8s.io/v1", "Role"), "rag"),
         (("rbac.authorization.k8s.io/v1", "ClusterRole"), None),
         (("argoproj.io/v1alpha1", "Application"), "argocd"),
@@ -260,7 +262,7 @@ def test_a_pipeline_may_not_bring(kind: tuple[str, str], namespace: str | None, 
 
 def test_no_pipeline_touches_the_namespace_of_another_s_guardrails(rendered: Rendered) -> None:
     project = one(rendered(Path(ARGOCD.format("prod"))), "AppProject", "pipelines")
-    for taken in ("kube-system", "argocd", "kuberay-system", "default"):
+    for taken in ("kube-system", "argocd", "kuberay-system", "ingress", "default"):
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": taken}}
         assert delivery.refused_by(project, [namespace]) == [f"Namespace /{taken}"]
 

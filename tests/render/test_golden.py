@@ -1,4 +1,4 @@
-"""What a service and a job render to in the smallest and in the largest environment, whole, to be read in a review.
+"""What a service, a job and the platform of the largest environment (and of the smallest, where it has them) render to.
 
 Not every overlay: the others differ from these by what test_environments.py holds them to.
 """
@@ -14,7 +14,8 @@ from tests.render.rules import DIGEST
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = [
-    Path("overlays", environment, name) for environment in ("local", "prod") for name in ("rag", "embeddings-batch")
+    *(Path("overlays", environment, name) for environment in ("local", "prod") for name in ("rag", "embeddings-batch")),
+    Path("overlays/prod/platform"),
 ]
 
 

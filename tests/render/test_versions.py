@@ -19,6 +19,7 @@ PINNED_MODULES = {
     "k8s.io/kubernetes": "KUBERNETES_VERSION",
     "github.com/argoproj/argo-cd/v3": "ARGOCD_VERSION",
     "github.com/fluxcd/kustomize-controller": "KUSTOMIZE_CONTROLLER_VERSION",
+    "github.com/traefik/traefik/v3": "TRAEFIK_VERSION",
 }
 
 

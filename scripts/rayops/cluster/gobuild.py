@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rayops import proc
+from rayops.cluster import without
 from rayops.errors import RayopsError
 from rayops.paths import CACHE, ROOT, TOOLS, content_hash
 from rayops.versions import pin
@@ -45,6 +46,7 @@ def build(
 ) -> None:
     """Compile packages of scripts/tools/MODULE into the folder target, static and stripped.
 
+    What stands below its folder `without` takes the place of packages of its dependencies (rayops.cluster.without).
     symbols: linker values such as {"main.version": "v1"}. name: file name of a single program. Raises RayopsError with
     the compiler's error and the log.
     """
@@ -52,12 +54,23 @@ def build(
     flags = " ".join(["-s", "-w", *(f"-X {symbol}={value}" for symbol, value in (symbols or {}).items())])
     output = str(target / name) if name else f"{target}/"
     proc.run(
-        [go(), "build", *FLAGS, "-v", "-ldflags", flags, "-o", output, *packages],
+        [go(), "build", *FLAGS, *_left_out(module), "-v", "-ldflags", flags, "-o", output, *packages],
         cwd=TOOLS / module,
         env={"CGO_ENABLED": "0", "GOFLAGS": ""},
         log=LOG,
         hint="the Go module proxy must be reachable, or the module cache filled",
     )
+
+
+def _left_out(module: str) -> list[str]:
+    """The flags that leave packages out; none for a module without a folder `without`."""
+    if not (left_out := without.packages(module)):
+        return []
+    work = CACHE / "without" / module
+    work.mkdir(parents=True, exist_ok=True)
+    go_mod = (TOOLS / module / "go.mod").read_text("utf-8")
+    owners = {without.owner(package, go_mod) for package in left_out}
+    return without.flags(module, {path: archive_directory(module, path) for path in sorted(owners)}, work)
 
 
 def module_directory(module: str, path: str) -> Path:
