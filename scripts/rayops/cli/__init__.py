@@ -10,6 +10,7 @@ from rayops.errors import RayopsError
 COMMANDS = {
     "up": "from a bare machine to an answer: cluster, operator, pipeline",
     "down": "delete the cluster of this checkout, or stop the local Ray of --serve-only",
+    "models": "the catalogue of models: check it, and write from it routes, server arguments, downloads and table",
     "matrix": "pipelines, deployments, resources and images as the overlays render them",
     "review": "what a change of the overlays will do to what runs, as Markdown",
     "promote": "move image digests, or the platform's versions, from one environment to the next",

@@ -38,20 +38,21 @@ class Amount:
 
 def cluster_amounts(cluster: Obj) -> tuple[Amount, Amount]:
     """What a RayCluster's spec requests at its start (`replicas`, else `minReplicas`), and with all its workers."""
-    head = _pod((cluster.get("headGroupSpec") or {}).get("template") or {})
+    head = pod_amount((cluster.get("headGroupSpec") or {}).get("template") or {})
     if cluster.get("enableInTreeAutoscaling"):
         options = cluster.get("autoscalerOptions") or {}
         head += _container({"resources": options.get("resources") or AUTOSCALER})
     start = most = head
     for group in cluster.get("workerGroupSpecs") or []:
-        pod = _pod(group.get("template") or {}).times(int(group.get("numOfHosts") or 1))
+        pod = pod_amount(group.get("template") or {}).times(int(group.get("numOfHosts") or 1))
         fewest = int(group.get("minReplicas") or 0)
         start += pod.times(max(int(group.get("replicas") or fewest), fewest))
         most += pod.times(max(int(group.get("maxReplicas") or 0), fewest))
     return start, most
 
 
-def _pod(template: Mapping[str, Any]) -> Amount:
+def pod_amount(template: Mapping[str, Any]) -> Amount:
+    """What a pod of a template requests; an init container counts where it asks for more than the rest together."""
     spec = template.get("spec") or {}
     first = reduce(Amount.most, map(_container, spec.get("initContainers") or []), Amount())
     return _sum(map(_container, spec.get("containers") or [])).most(first)
