@@ -5,27 +5,24 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from rayops import proc
 from rayops.cluster import rootfs, tools
 from rayops.kube import Kube, Obj, Timeout, dig, eventually
-from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, is_true, name_of
+from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, name_of
 from rayops.paths import ROOT
 from rayops.pipeline import sample_of
 from rayops.render import render
-from rayops.render.crds import crds_of
 from tests.harness import Cluster, Load, Request, ServiceUnderTest, getters, gpu, namespaces
 from tests.harness.helpers import PIPELINE_IMAGE
 from tests.harness.kind import OwnCluster
-from tests.harness.platform import fill_secrets, give_volumes, way_in
+from tests.harness.platform import establish, fill_secrets, give_volumes, way_in
 from tests.harness.registry import ClusterRegistry
 
 REGISTRY = "registry.example.com"
 GPUS = 8
 VOLUME = Kind("v1", "PersistentVolume")
-CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 # The digest that stands in Git until something is promoted.
 NOT_YET = re.compile(r"sha256:0{64}")
 
@@ -106,7 +103,7 @@ def running(
     namespace, name = service["metadata"]["namespace"], name_of(service)
     with ExitStack() as stack:
         stack.enter_context(gpu.advertised_gpus(kube, GPUS))
-        establish(kube, objects)
+        establish(kube, [*platform, *objects])
         kube.apply(platform)
         kube.apply([obj for obj in objects if obj["kind"] == "Namespace"])
         stack.callback(remove, kube, namespace, name)
@@ -119,20 +116,6 @@ def running(
         found.apply(objects)
         found.wait_healthy()
         yield found
-
-
-def establish(kube: Kube, objects: Sequence[Obj]) -> None:
-    """The kinds of other projects (PodMonitor, ExternalSecret …) are known; nobody here acts on them."""
-    found = [crd for crd in crds_of(objects) if crd["spec"]["group"] != "ray.io"]
-    kube.apply(found)
-    for name in map(name_of, found):
-        eventually(
-            partial(kube.get, CRD, name),
-            lambda crd: is_true(crd, "Established"),
-            bool,
-            Timeout.SHORT,
-            f"{name} is known",
-        )
 
 
 def delete_service(kube: Kube, namespace: str, name: str) -> None:

@@ -1,5 +1,6 @@
 """What a company's platform gives its clusters and kind lacks, stood in for openly, so that staging and prod run here.
 
+- `establish`: the kinds of other projects, with nobody who acts on them.
 - `fill_secrets`: the external secret store. Each ExternalSecret's target Secret gets random values.
 - `give_volumes`: the provisioner of volumes. A folder of the node for each claim that is rendered.
 - `way_in`: the ingress controller. A pod in a namespace labelled as one, which forwards bytes to the serve Service; it
@@ -11,14 +12,17 @@ The registry is a real one (tests/harness/registry.py), GPUs are only advertised
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rayops import proc
 from rayops.cluster.kind import KindCluster
-from rayops.kube import Kube, Obj, dig
-from rayops.kube.objects import NAMESPACE, name_of
+from rayops.kube import Kube, Obj, Timeout, dig, eventually
+from rayops.kube.objects import NAMESPACE, Kind, is_true, name_of
+from rayops.render.crds import crds_of
 from tests.harness import namespaces
 from tests.harness.helpers import helper_pod, run_pods
 
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 VOLUMES = "/var/lib/rayops-volumes"
 INGRESS_LABEL = {"rayops.io/ingress": "true"}
 # Bytes both ways; a connection of its own to the Service for each one taken, as kube-proxy then picks the pod. The name
@@ -57,6 +61,20 @@ for address in sys.argv[1:]:
         continue
     print(address)
 """
+
+
+def establish(kube: Kube, objects: Iterable[Obj]) -> None:
+    """The kinds of other projects (PodMonitor, ExternalSecret, HTTPRoute …) are known; Ray's are the operator's."""
+    found = [crd for crd in crds_of(objects) if crd["spec"]["group"] != "ray.io"]
+    kube.apply(found)
+    for name in map(name_of, found):
+        eventually(
+            partial(kube.get, CRD, name),
+            lambda crd: is_true(crd, "Established"),
+            bool,
+            Timeout.SHORT,
+            f"{name} is known",
+        )
 
 
 def fill_secrets(kube: Kube, objects: Iterable[Obj], namespace: str) -> dict[str, list[str]]:
