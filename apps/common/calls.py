@@ -45,8 +45,10 @@ async def stream(method: Any, *arguments: Any) -> AsyncGenerator[Any, None]:
     try:
         async for piece in pieces:
             yield piece
-    except BaseException:
+    except BaseException as error:
         pieces.cancel()
+        if isinstance(error, Exception) and _is_own_cancellation():
+            raise asyncio.CancelledError from error
         raise
 
 

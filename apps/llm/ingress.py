@@ -88,7 +88,7 @@ class Endpoints:
             answering.fingerprint, pieces = await while_connected(request, work)
             answer = answering.whole(pieces)
         except BaseException as error:
-            held.over("failed" if _is_ours(error) else "left")
+            held.over(outcome_of(error))
             raise
         held.over("answered")
         return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
@@ -109,7 +109,7 @@ class Endpoints:
             work = self._service.embed(model, inputs, body.dimensions, deadline)
             found = await while_connected(request, work)
         except BaseException as error:
-            held.over("failed" if _is_ours(error) else "left")
+            held.over(outcome_of(error))
             raise
         answering.prompt_tokens = found.tokens
         held.over("answered")
@@ -145,7 +145,7 @@ class Held:
         self._meter.first_piece()
 
     def over(self, outcome: str) -> None:
-        """Book the request, once: `answered`, `failed` or `left`."""
+        """Book the request, once: `answered`, `refused`, `failed` or `left`."""
         if self._over:
             return
         self._over = True
@@ -187,9 +187,12 @@ class EventStream(StreamingResponse):
             yield sse.data(openai_error(known, self._held.request.state.request_id))
 
 
-def _is_ours(error: BaseException) -> bool:
-    left = isinstance(error, PipelineError) and error.status == CLIENT_LEFT
-    return isinstance(error, Exception) and not left
+def outcome_of(error: BaseException) -> str:
+    """Return how a request ended that has no answer: `left` by its client, `refused`, or `failed` here."""
+    known = translate(error) if isinstance(error, Exception) else None
+    if not isinstance(error, Exception) or (known and known.status == CLIENT_LEFT):
+        return "left"
+    return "refused" if known and (known.status < 500 or known.kind == "overloaded") else "failed"
 
 
 def build_asgi(

@@ -19,7 +19,9 @@ class Meters:
         def histogram(name: str, about: str) -> Any:
             return metrics.Histogram(name, description=about, boundaries=list(_SECONDS), tag_keys=("model",))
 
-        self.requests = counter("llm_requests_total", "Requests: answered, failed, left.", "operation", "outcome")
+        self.requests = counter(
+            "llm_requests_total", "Requests: answered, refused, failed, left.", "operation", "outcome"
+        )
         self.tokens = counter("llm_tokens_total", "Tokens of prompts (in, cached) and answers (out).", "direction")
         self.first = histogram("llm_time_to_first_token_seconds", "From the request to the first piece of its answer.")
         self.whole = histogram("llm_request_seconds", "From the request to the end of its answer.")

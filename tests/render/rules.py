@@ -106,7 +106,11 @@ def _pods(obj: Obj) -> Iterator[tuple[int, dict[str, Decimal]]]:
         return
     cluster = cluster_of(obj)
     clusters = 2 if obj["kind"] == "RayService" else 1
-    most = {group["groupName"]: int(group["maxReplicas"]) for group in cluster["workerGroupSpecs"]}
+    # A replica of a group is one pod, or several hosts.
+    most = {
+        group["groupName"]: int(group["maxReplicas"]) * int(group.get("numOfHosts") or 1)
+        for group in cluster["workerGroupSpecs"]
+    }
     for place, pod in pod_specs(obj):
         asks = _requests(pod)
         if place == "head" and cluster.get("enableInTreeAutoscaling"):

@@ -18,6 +18,9 @@ INVALID_REQUEST = "invalid_request_error"
 # OpenAI's `type` is a class of errors; what is not here is the caller's mistake below 500 and the server's from there.
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
+# What the house calls a field that is not valid.
+_CODES = {"validation": INVALID_REQUEST}
+
 
 def bad_request(message: str, field: str | None = None) -> PipelineError:
     """Return the answer (400) to a request that cannot be carried out as it is."""
@@ -107,7 +110,7 @@ def _rename(error: dict[str, Any], status: int | None) -> None:
     names = {"code": error["type"], "param": error["field"]}
     error |= names
     if status is not None:
-        error["type"] = error_type(status)
+        error |= {"type": error_type(status), "code": _CODES.get(error["type"], error["type"])}
 
 
 def _is_json_error(message: Message) -> bool:
