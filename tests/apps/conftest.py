@@ -80,6 +80,8 @@ def serving() -> Iterator[Callable[[Any], str]]:
 
     yield start
     for server in servers:
+        server.ask_to_stop()  # all at once: each looks for it now and then only
+    for server in servers:
         server.stop()
 
 

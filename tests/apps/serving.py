@@ -48,8 +48,11 @@ class Server:
         self._thread = threading.Thread(target=self._server.run, kwargs=arguments, daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
         self._server.should_exit = True
+
+    def stop(self) -> None:
+        self.ask_to_stop()
         self._thread.join(5)
 
 
