@@ -34,7 +34,7 @@ class VllmEngine:
     neither, and its own queue has no bound unless `max_num_queued_reqs` is set.
     """
 
-    def __init__(self, model: ModelArgs, settings: AsyncVllm):
+    def __init__(self, settings: AsyncVllm, model: ModelArgs):
         self._model = model
         self._settings = settings
         self.fingerprint = "vllm"
@@ -71,7 +71,7 @@ class VllmEngine:
         """Raise when the engine's process has ended."""
         await self._llm.check_health()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the engine's processes."""
         if self._llm is not None:
             self._llm.shutdown()

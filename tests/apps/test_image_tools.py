@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from apps.common.prepare import MODEL
 from apps.images.pipeline import check, prune, sbom
 
 RECIPE = Path(prune.__file__).parent
+RECIPES = [RECIPE, RECIPE.with_name("pipeline-gpu")]
 ROOT = RECIPE.parents[2]
 
 
@@ -75,11 +77,12 @@ def test_the_bill_lists_python_and_debian_packages_once() -> None:
     assert bill == sbom.bill()
 
 
-def test_the_context_names_every_file_that_the_dockerfile_copies() -> None:
-    globs = [line for line in (RECIPE / "context.txt").read_text().splitlines() if line and not line.startswith("#")]
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_the_context_names_every_file_that_the_dockerfile_copies(recipe: Path) -> None:
+    globs = [line for line in (recipe / "context.txt").read_text().splitlines() if line and not line.startswith("#")]
     given = {path.relative_to(ROOT).as_posix() for glob in globs for path in ROOT.glob(glob) if path.is_file()}
     copied = [
-        line.split()[1:-1] for line in (RECIPE / "Dockerfile").read_text().splitlines() if line.startswith("COPY")
+        line.split()[1:-1] for line in (recipe / "Dockerfile").read_text().splitlines() if line.startswith("COPY")
     ]
     sources = {source for parts in copied for source in parts if not source.startswith(("--from", "wheels", "/srv"))}
     assert sources
@@ -87,6 +90,25 @@ def test_the_context_names_every_file_that_the_dockerfile_copies() -> None:
         assert any(name == source or name.startswith(source) for name in given), source
 
 
-def test_nothing_of_the_tests_and_no_secret_is_in_the_context() -> None:
-    lines = (RECIPE / "context.txt").read_text().splitlines()
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_nothing_of_the_tests_and_no_secret_is_in_the_context(recipe: Path) -> None:
+    lines = (recipe / "context.txt").read_text().splitlines()
     assert not any(line.startswith(("tests", ".", "**")) for line in lines if not line.startswith("#"))
+
+
+def test_both_images_hold_the_same_pipelines() -> None:
+    """What the code of a pipeline imports is in both; only ONNX Runtime is another build."""
+
+    def packages(recipe: Path) -> dict[str, str]:
+        return dict(re.findall(r"^([\w.-]+)==(\S+)", (recipe / "requirements.txt").read_text(), re.MULTILINE))
+
+    own, gpu = map(packages, RECIPES)
+    assert set(own) - set(gpu) == {"onnxruntime"}
+    assert own["ray"] == gpu["ray"]
+    assert {"vllm", "onnxruntime-gpu"} <= set(gpu) - set(own)
+
+
+def test_modules_that_need_vllm_are_checked_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "apps.llm.ray_serving" not in set(check.modules("apps"))
+    monkeypatch.setattr(check, "with_vllm", lambda: True)
+    assert {"apps.llm.ray_serving", "apps.llm.vllm_engine"} <= set(check.modules("apps"))

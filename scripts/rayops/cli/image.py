@@ -1,4 +1,4 @@
-"""rayops image: the pipeline image of this checkout, for a registry: its digest, and what is in it."""
+"""rayops image: an image of this checkout, for a registry: its digest, and what is in it."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +6,13 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `rayops image`."""
+    parser.add_argument(
+        "name",
+        nargs="?",
+        choices=("pipeline", "pipeline-gpu"),
+        default="pipeline",
+        help="folder below apps/images; pipeline-gpu takes 40 GB of disk while it is built",
+    )
     parser.add_argument(
         "--push", metavar="NAME:TAG", help="push it there, and print its digest instead of its tag here"
     )
@@ -22,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.push and repository(options.push) == options.push:
         raise RayopsError(f"--push {options.push} has no tag", hint=f"--push {options.push}:dev")
-    reference, _ = pipeline_image.ensure(offline=options.offline)
+    reference, _ = pipeline_image.ensure(offline=options.offline, name=options.name)
     if options.sbom:
         read = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "cat", reference, "/srv/sbom.json"]
         options.sbom.write_text(proc.run(read), "utf-8")

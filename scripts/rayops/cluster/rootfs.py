@@ -17,6 +17,9 @@ NODE_PACKAGES = (
 # bash, wget and grep are what KubeRay's probes call.
 PYTHON_PACKAGES = "python3 python3-venv bash wget grep procps ca-certificates".split()
 
+# vLLM's libraries, and the compiler for what Triton makes on the GPU's node.
+PYTHON_GPU_PACKAGES = [*PYTHON_PACKAGES, *"gcc libc6-dev python3-dev libnuma1 libgomp1".split()]
+
 
 def image_exists(reference: str) -> bool:
     """True when the engine has the image."""

@@ -192,6 +192,43 @@ def test_tests_without_a_cluster_leave_those_with_one_out_and_the_other_way_roun
     assert "cluster" in with_cluster
 
 
+def test_vllm_has_an_environment_of_its_own_that_is_made_once_for_each_lock(repository: Repository) -> None:
+    repository.python()
+    ended = repository.run("scripts/test", "--vllm", "--", "-k", "chat")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert repository.calls("pip install", "--require-hashes", "requirements/vllm.txt", "--no-cache-dir")
+    assert repository.calls("-m pytest -m vllm", "tests/vllm -k chat")
+    assert tools_called(repository) == []
+    assert not (repository.root / ".venv").exists()
+    repository.run("scripts/test", "--vllm")
+    assert not repository.calls("pip install")
+    with (repository.root / "scripts/requirements/vllm.txt").open("a") as lock:
+        lock.write("# changed\n")
+    (before,) = (repository.root / ".cache").glob("vllm-*")
+    assert repository.run("scripts/test", "--vllm").returncode == 0
+    assert not before.exists()
+    assert repository.calls("pip install", "--require-hashes")
+
+
+def test_an_environment_of_vllm_that_broke_off_is_made_again(repository: Repository) -> None:
+    repository.python()
+    (repository.root / "no-pip").touch()
+    assert "requirements/vllm.txt could not be installed" in one_line(repository.run("scripts/test", "--vllm"))
+    assert not repository.calls("-m pytest")
+    (repository.root / "no-pip").unlink()
+    assert repository.run("scripts/test", "--vllm").returncode == 0
+    assert repository.calls("-m pytest -m vllm")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs packages")
+def test_libraries_of_vllm_that_cannot_be_installed_are_one_line(repository: Repository) -> None:
+    body = f'case "$*" in *libnuma*) exit 1 ;; esac\n{PYTHON}'.format(log=repository.log, root=repository.root)
+    repository.python(body=body)
+    write_program(repository.path, "apt-get", f'echo "apt-get $*" >> {repository.log}; exit 100')
+    assert one_line(repository.run("scripts/test", "--vllm")).endswith("apt-get install libnuma1 libgomp1")
+    assert repository.calls("apt-get update")
+
+
 def test_what_follows_two_dashes_goes_to_pytest(repository: Repository) -> None:
     repository.python()
     repository.run("scripts/test", "--no-cluster", "--", "-k", "--cluster")

@@ -14,7 +14,7 @@ DIGEST = "sha256:" + 64 * "a"
 @pytest.fixture(autouse=True)
 def built(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(
-        pipeline_image, "ensure", lambda *, offline: (f"local/pipeline:{'off' if offline else 'on'}", "")
+        pipeline_image, "ensure", lambda *, offline, name: (f"local/{name}:{'off' if offline else 'on'}", "")
     )
     recorder.reply("inspect", say=f"other/pipeline@{DIGEST}\nghcr.io/x/pipeline@{DIGEST}\n")
     recorder.reply("run", say='{"bomFormat": "CycloneDX"}')
@@ -44,3 +44,8 @@ def test_a_push_without_a_tag_or_a_digest_is_one_line(built: Recorder, capsys: p
     assert cli.main(["image", "--push", "ghcr.io/y/pipeline:dev"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "names no digest" in line
+
+
+def test_the_image_of_the_gpu_workers_is_asked_for_by_name(built: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["image", "pipeline-gpu", "--offline"]) == 0
+    assert capsys.readouterr().out == "local/pipeline-gpu:off\n"

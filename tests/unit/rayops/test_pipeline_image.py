@@ -66,8 +66,34 @@ def test_a_glob_without_a_match_is_named_with_its_file(root: Path) -> None:
         pipeline_image.context_files()
 
 
-def test_the_context_of_this_repository_is_complete() -> None:
-    assert len(pipeline_image.context_files()) > 10
+@pytest.mark.parametrize("name", ["pipeline", "pipeline-gpu"])
+def test_the_context_of_this_repository_is_complete(name: str) -> None:
+    files = pipeline_image.context_files(name)
+    assert len(files) > 10
+    recipe = pipeline_image.RECIPE.with_name(name)
+    assert {recipe / "Dockerfile", recipe / "requirements.txt"} <= set(files)
+
+
+def test_each_image_has_its_own_lock_base_and_tag(
+    recorder: Recorder, engine: set[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = root / "apps/images/pipeline-gpu"
+    recipe.mkdir()
+    (recipe / "Dockerfile").write_text("FROM y")
+    (recipe / "requirements.txt").write_text("vllm==1")
+    (recipe / "context.txt").write_text(
+        "apps/rag/*\napps/images/pipeline-gpu/Dockerfile\napps/images/*/requirements.txt\n"
+    )
+    bases: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(rootfs, "ensure", lambda *asked: bases.append(asked) or f"local/{asked[0]}:1")
+    reference, _ = pipeline_image.ensure(offline=True, name="pipeline-gpu")
+    assert reference.startswith("local/pipeline-gpu:")
+    assert bases == [("python-gpu-base", rootfs.PYTHON_GPU_PACKAGES)]
+    build = recorder.one("docker", "build")
+    assert build.after("-f").endswith("apps/images/pipeline-gpu/Dockerfile")
+    assert recorder.of("docker", "tag")[-1].words[2:] == [reference, "local/pipeline-gpu:dev"]
+    locks = {Path(call.after("-r")).relative_to(root).as_posix() for call in recorder.of("pip", "download")}
+    assert locks == {"apps/images/pipeline-gpu/requirements.txt", "apps/images/pipeline/requirements.txt"}
 
 
 def test_an_image_is_built_once_and_tagged(recorder: Recorder, engine: set[str]) -> None:
