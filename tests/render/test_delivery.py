@@ -327,7 +327,7 @@ def test_argo_cd_has_the_rule_as_it_stands(kind: str, settings: Obj) -> None:
 
 def test_flux_has_the_rule_as_it_stands_wherever_ray_objects_are(flux: list[Obj]) -> None:
     written = yaml.safe_load((HEALTH / "healthcheckexprs.yaml").read_text())["spec"]["healthCheckExprs"]
-    assert {rule["kind"] for rule in written} == {"RayService", "RayCluster", "RayJob"}
+    assert {rule["kind"] for rule in written} == {"RayService", "RayCluster", "RayJob", "HTTPRoute"}
     for obj in flux_kustomizations(flux).values():
         has_ray = bool(obj["metadata"].get("labels"))
         assert obj["spec"].get("healthCheckExprs") == (written if has_ray else None), obj["metadata"]["name"]
