@@ -12,7 +12,7 @@ from typing import Any
 from rayops.environments import order
 from rayops.errors import RayopsError
 from rayops.paths import ROOT
-from rayops.render import Obj, of_kind, repository, serve_config
+from rayops.render import Obj, asks_of, of_kind, repository, serve_config
 
 PAGE = ROOT / "apps" / "README.md"
 BEGIN, END = "<!-- rayops matrix: begin -->", "<!-- rayops matrix: end -->"
@@ -50,17 +50,16 @@ def of_service(service: Obj, overlay: Path) -> Iterator[Row]:
     images = {group["groupName"]: group["template"]["spec"]["containers"][0]["image"] for group in groups}
     for application in serve_config(service)["applications"]:
         for deployment in application.get("deployments") or []:
-            wanted = deployment.get("ray_actor_options") or {}
-            gpus = float(wanted.get("num_gpus", 0))
+            wanted = asks_of(deployment)
             yield Row(
                 pipeline=service["metadata"]["name"],
                 environment=overlay.parent.name,
                 route=application.get("route_prefix", "/"),
                 deployment=deployment["name"],
-                cpus=float(wanted.get("num_cpus", 1)),
-                gpus=gpus,
+                cpus=wanted.cpus,
+                gpus=wanted.gpus,
                 replicas=replicas(deployment),
-                image=repository(images["gpu" if gpus else "cpu"]),
+                image=repository(images[wanted.workers]),
             )
 
 

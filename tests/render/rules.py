@@ -8,7 +8,7 @@ from typing import Any
 from kubernetes.utils.quantity import parse_quantity
 
 from rayops.paths import ROOT
-from rayops.render import Obj, of_kind, pod_specs, serve_config
+from rayops.render import Obj, asks_of, of_kind, pod_specs, serve_config
 
 # KubeRay's Job that takes a dead cluster's keys out of Redis (rayservice and raycluster controllers of 1.6.2).
 CLEANUP = {"requests.cpu": Decimal("0.2"), "requests.memory": Decimal(256 * 2**20), "pods": Decimal(1)}
@@ -39,11 +39,6 @@ def replicas(deployment: dict[str, Any]) -> tuple[int, int]:
     if scaling:
         return scaling["min_replicas"], scaling["max_replicas"]
     return deployment["num_replicas"], deployment["num_replicas"]
-
-
-def asked(deployment: dict[str, Any], resource: str) -> float:
-    """What a replica asks of Ray: num_cpus or num_gpus."""
-    return float(deployment["ray_actor_options"].get(resource, 0))
 
 
 # --- staging and prod
@@ -176,27 +171,40 @@ def replica_faults(service: Obj, allowed: Iterable[tuple[str, str]]) -> list[str
     """Where a lost worker, a drained one or a rolling change would be a gap."""
     name, groups = service["metadata"]["name"], {g["groupName"]: g for g in cluster_of(service)["workerGroupSpecs"]}
     found = []
-    deployments = [each for each in deployments_of(service) if (name, each["name"]) not in set(allowed)]
+    alone = [each for each in deployments_of(service) if (name, each["name"]) in set(allowed)]
+    deployments = [each for each in deployments_of(service) if each not in alone]
     for each in deployments:
         least, most = replicas(each)
-        apart = each.get("max_replicas_per_node", most)
-        group = groups["gpu" if asked(each, "num_gpus") else "cpu"]
+        group = groups[asks_of(each).workers]
+        apart = _on_one_worker(each, group)
         if least < 2:
             found.append(f"{each['name']}: {least} replica")
         elif least <= apart:
             found.append(f"{each['name']}: {least} replicas may all be on one worker (max_replicas_per_node)")
         if most > apart * group["maxReplicas"]:
             found.append(f"{each['name']}: {most} replicas, {apart} on each of {group['maxReplicas']} workers")
-    serving = [group for group in groups.values() if group["maxReplicas"]]
+    # A group that only an exception runs on has as few workers as that one has replicas.
+    theirs = {asks_of(each).workers for each in alone} - {asks_of(each).workers for each in deployments}
+    serving = [group for name, group in groups.items() if group["maxReplicas"] and name not in theirs - {"cpu", "gpu"}]
     found += [f"group {each['groupName']}: {each['minReplicas']} worker" for each in serving if each["minReplicas"] < 2]
     return found + _crowded(deployments, groups["gpu"])
+
+
+def _on_one_worker(deployment: dict[str, Any], group: dict[str, Any]) -> int:
+    """How many replicas one worker may hold. Serve keeps those with a placement group apart by nothing but its GPUs."""
+    most = int(deployment.get("max_replicas_per_node", replicas(deployment)[1]))
+    asks = asks_of(deployment)
+    if "placement_group_bundles" not in deployment or not asks.gpus:
+        return most
+    there = group["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+    return min(most, int(float(there) // asks.gpus))
 
 
 def _crowded(deployments: list[dict[str, Any]], group: dict[str, Any]) -> list[str]:
     """Ray puts replicas without a GPU on GPU workers too: those that need one must find CPUs there all the same."""
     if not group["maxReplicas"]:
         return []
-    most = sum(asked(each, "num_cpus") * each.get("max_replicas_per_node", replicas(each)[1]) for each in deployments)
+    most = sum(asks_of(each).cpus * _on_one_worker(each, group) for each in deployments)
     there = int(group["rayStartParams"]["num-cpus"])
     return [f"group gpu: {most:g} Ray CPUs asked of {there}"] if most > there else []
 

@@ -10,7 +10,7 @@ import yaml
 
 from rayops import environments
 from rayops.paths import ROOT
-from rayops.render import Obj, components_of, images, of_kind, one, pod_specs
+from rayops.render import Obj, app_serve_file, components_of, images, of_kind, one, pod_specs
 from tests.render import rules
 
 Rendered = Callable[[Path], list[Obj]]
@@ -36,6 +36,8 @@ PRODUCTION = [
 SHARED = ("dev", "staging", "prod")
 REPLICATED = ("staging", "prod")
 PIPELINES = sorted(file.parent.name for file in (ROOT / "overlays/prod").glob("*/sizing.env"))
+# A second overlay of llm: a model over two hosts, which has no stand-in. It runs the same file everywhere.
+ONLY_WITH_GPUS = {"llm-70b"}
 SERVICES = [name for name in PIPELINES if name != "embeddings-batch"]
 both = pytest.mark.parametrize("environment_name", REPLICATED)
 each_pipeline = pytest.mark.parametrize("name", PIPELINES)
@@ -59,7 +61,12 @@ def test_every_environment_has_every_pipeline() -> None:
     apps = {file.parent.name.replace("_", "-") for file in (ROOT / "apps").glob("*/app.py")}
     for environment in ("local", *SHARED):
         there = {file.parent.name for file in (ROOT / "overlays" / environment).glob("*/sizing.env")}
-        assert there == apps | {"embeddings-batch"} == set(PIPELINES), environment
+        assert there == apps | {"embeddings-batch"} | ONLY_WITH_GPUS - missing_in(environment), environment
+    assert set(PIPELINES) == apps | {"embeddings-batch"} | ONLY_WITH_GPUS
+
+
+def missing_in(environment: str) -> set[str]:
+    return ONLY_WITH_GPUS if environment == "local" else set()
 
 
 @each_pipeline
@@ -331,6 +338,10 @@ def test_there_is_room_for_the_successor_of_a_drained_worker(
 @each_service
 def test_staging_and_prod_run_what_dev_runs_but_more_of_it(name: str) -> None:
     """`replicated` repeats the Serve config of dev: nothing in it may drift by itself."""
+    if name in ONLY_WITH_GPUS:
+        files = {app_serve_file(name, environment, ROOT) for environment in SHARED}
+        assert len(files) == 1
+        return
     app = ROOT / "apps" / name.replace("-", "_")
     plain, replicated = (
         yaml.safe_load((folder / "serve.yaml").read_text())
@@ -351,11 +362,21 @@ def test_staging_and_prod_run_what_dev_runs_but_more_of_it(name: str) -> None:
     assert plain == replicated
 
 
+def test_llm_s_engine_differs_by_the_router_only() -> None:
+    plain, replicated = (
+        yaml.safe_load((ROOT / "apps/llm" / variant / "serve.yaml").read_text())["applications"][0]["args"]["engine"]
+        for variant in ("gpu", "replicated")
+    )
+    assert replicated.pop("router")["router"].endswith(".PrefixCacheAffinityRouter")
+    assert plain == replicated
+
+
 # Arguments, and deployments by their GPU, in which staging and prod differ from dev; the file's head says why.
 MAY_DIFFER: dict[str, set[str]] = {
     "document-intelligence": {"ner", "classifier", "Ner", "Classifier"},
     "embeddings": set(),
     "hello": set(),
+    "llm": {"engine"},
     "rag": {"store"},
     "support-assistant": {"feedback"},
     "text-analysis": set(),

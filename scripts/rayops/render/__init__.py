@@ -6,6 +6,7 @@ service = one(objects, "RayService")
 """
 
 from rayops.render.app import app_serve_file, read_serve_file, read_sizing
+from rayops.render.asks import Asks, asks_of
 from rayops.render.components import capabilities_of, components_of
 from rayops.render.kustomize import find_kustomize, render
 from rayops.render.objects import Obj, containers, images, name_of, node_ports, of_kind, one, pod_specs
@@ -14,8 +15,10 @@ from rayops.render.serve_config import serve_config, validate_serve_config
 from rayops.render.transforms import repository, set_image, set_namespace, set_node_port
 
 __all__ = [
+    "Asks",
     "Obj",
     "app_serve_file",
+    "asks_of",
     "capabilities_of",
     "components_of",
     "containers",
