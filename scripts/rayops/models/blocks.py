@@ -36,7 +36,7 @@ def find(text: str, name: str) -> list[Block]:
     """The blocks of a serve.yaml, from top to bottom. WrongBlockError where markers are missing or out of place."""
     lines = text.splitlines()
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         said = getattr(error, "problem", None) or error

@@ -3,7 +3,7 @@
 from rayops.models import room
 from rayops.models.document import Document, Place
 from rayops.models.places import GATEWAY, ROUTES, SERVERS, Group, Overlay, Places
-from rayops.models.schema import Catalogue, Model
+from rayops.models.schema import STAND_IN, Catalogue, Model
 
 
 class Faults:
@@ -36,6 +36,8 @@ def check(document: Document, catalogue: Catalogue, places: Places) -> None:
                 faults.add(place, environment, "no gateway", f"overlays/ENVIRONMENT/{GATEWAY} with {ROUTES}")
             elif isinstance(entry, Model):
                 _place(document, catalogue, places, faults, entry, environment)
+    for overlay in places.overlays.values():
+        _together(document, catalogue, faults, overlay)
     faults.tell()
 
 
@@ -99,6 +101,26 @@ def _fits(document: Document, catalogue: Catalogue, faults: Faults, model: Model
             faults.add(document.at(model, "group"), overlay.environment, *wrong)
     else:
         faults.add(document.at(model, "engine_args"), overlay.environment, *found)
+
+
+def _together(document: Document, catalogue: Catalogue, faults: Faults, overlay: Overlay) -> None:
+    """One replica of each engine of a group at once: an engine shares its GPUs with no other."""
+    beside: dict[str, list[str]] = {}
+    taken: dict[str, int] = {}
+    for model in catalogue.models_in(overlay.environment):
+        application = overlay.applications.get(model.application)
+        if model.pipeline != overlay.pipeline or application is None or model.adapter_of or model.source == STAND_IN:
+            continue
+        group = overlay.groups.get(model.group_in(overlay.environment) or "")
+        found = room.need(catalogue, model, overlay.environment, application.engine_args)
+        if group is None or SERVERS.get(application.import_path) != "models" or not isinstance(found, room.Need):
+            continue
+        most = int(group.gpus * group.hosts) * group.replicas
+        if most and found.parts <= most < taken.get(group.name, 0) + found.parts:
+            what = f"no place beside {', '.join(beside[group.name])}: group {group.name} has at most {most} GPUs"
+            faults.add(document.at(model, "group"), overlay.environment, what, "more workers, or another group")
+        beside.setdefault(group.name, []).append(model.id)
+        taken[group.name] = taken.get(group.name, 0) + found.parts
 
 
 def wanted(catalogue: Catalogue) -> set[tuple[str, str]]:

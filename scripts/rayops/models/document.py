@@ -82,8 +82,9 @@ def read(path: Path, root: Path) -> Document:
     name = path.relative_to(root).as_posix()
     try:
         text = path.read_text("utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)  # not the one in C, which falls over thousands of brackets
+        node = loader.get_single_node()
+        data = None if node is None else loader.construct_document(node)
     except (OSError, UnicodeDecodeError) as error:
         return _broken(name, 1, f"cannot be read: {error}", "a YAML file with `models`")
     except yaml.YAMLError as error:
@@ -171,9 +172,9 @@ def _said(error: Any, shape: type[BaseModel], known: str) -> tuple[str, str]:
 
 def _fields(shape: type[BaseModel]) -> dict[str, Any]:
     """The fields of a shape and of those inside it."""
-    from rayops.models.schema import File, Shadow
+    from rayops.models.schema import File, Shadow, Variant
 
-    inner: dict[type[BaseModel], type[BaseModel]] = {Model: File, Split: Shadow}
+    inner: dict[type[BaseModel], type[BaseModel]] = {Model: File, Split: Shadow, Head: Variant}
     fields = dict(shape.model_fields)
     return {**fields, **inner[shape].model_fields} if shape in inner else fields
 

@@ -11,8 +11,13 @@ LIST_HEADER = "# Written by `rayops models sync` from apps/gateway/models.yaml: 
 PORT = 8000  # of Serve's proxies
 
 
-def content(catalogue: Catalogue, places: Places, overlay: Overlay, application: str) -> dict[str, Any] | None:
-    """What stands in the block of an application of an overlay; None where the application takes no models."""
+def content(
+    catalogue: Catalogue, places: Places, overlay: Overlay, application: str, only: list[str] | None = None
+) -> dict[str, Any] | None:
+    """What stands in the block of an application of an overlay; None where the application takes no models.
+
+    only: of a variant, the ids that it has; None for all.
+    """
     import_path = overlay.applications[application].import_path if application in overlay.applications else ""
     if import_path == ROUTES:
         return {"routes": routes(catalogue, places, overlay.environment)}
@@ -21,7 +26,9 @@ def content(catalogue: Catalogue, places: Places, overlay: Overlay, application:
     models = [
         model
         for model in catalogue.models_in(overlay.environment)
-        if (model.pipeline, model.application) == (overlay.pipeline, application) and not model.adapter_of
+        if (model.pipeline, model.application) == (overlay.pipeline, application)
+        and not model.adapter_of
+        and (only is None or model.id in only)
     ]
     key = SERVERS[import_path]
     return {
@@ -30,6 +37,13 @@ def content(catalogue: Catalogue, places: Places, overlay: Overlay, application:
             for model in models
         ]
     }
+
+
+def names(block: dict[str, Any]) -> set[str]:
+    """The ids that stand in a block, adapters included."""
+    items = [item for listed in block.values() for item in listed]
+    inner = [adapter["id"] for item in items for adapter in item.get("adapters", [])]
+    return {*inner, *(str(item.get("id") or item.get("model") or item.get("name")) for item in items)}
 
 
 def _served(catalogue: Catalogue, model: Model, environment: str) -> dict[str, Any]:
@@ -63,7 +77,7 @@ def _route(catalogue: Catalogue, places: Places, environment: str, entry: Model 
     weights = entry.weights if isinstance(entry, Split) else {entry.id: 1.0}
     models = {name: _model(catalogue, name) for name in weights}
     route: dict[str, Any] = {
-        "model": entry.alias if isinstance(entry, Split) else entry.id,
+        "model": entry.name,
         "aliases": [] if isinstance(entry, Split) else list(entry.aliases),
         "kind": next(iter(models.values())).kind,
         "targets": [{**_target(places, environment, models[name]), "weight": weights[name]} for name in weights],

@@ -9,7 +9,7 @@ PACKAGE = "package:"
 UNPINNED = "0"  # a digest of nothing else is not yet pinned, as in the images of the overlays
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
-Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}$")]
+Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*$")]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/{}]+/\S*\{path\}\S*$")]
@@ -61,7 +61,12 @@ class Model(Route):
     pipeline: Name = Field(description="the RayService that serves it: a folder of overlays/ENVIRONMENT")
     application: Name = Field(description="the application of its Serve config")
     group: Name | dict[Name, Name] = Field(description="the worker group, or one for each environment")
-    aliases: list[Alias] = Field(default=[], description="a list of other names: letters, digits, . _ / : -")
+    aliases: list[Alias] = Field(default=[], description="a list of other names: letters, digits, . _ / -")
+
+    @property
+    def name(self) -> str:
+        """What clients ask for."""
+        return self.id
 
     def group_in(self, environment: str) -> str | None:
         """The worker group in an environment, None where the catalogue names none."""
@@ -93,6 +98,18 @@ class Split(Route):
     weights: dict[Id, Weight] = Field(min_length=1, description="id: weight, together 1")
     shadow: Shadow | None = Field(default=None, description="{model, share}")
 
+    @property
+    def name(self) -> str:
+        """What clients ask for."""
+        return self.alias
+
+
+class Variant(Entry):
+    """What a serve.yaml gets that no overlay runs."""
+
+    environment: Name = Field(description="the environment whose models it gets")
+    models: list[Id] | None = Field(default=None, description="a list of ids: only these, with their adapters")
+
 
 class Head(Entry):
     """What holds for all models."""
@@ -100,7 +117,9 @@ class Head(Entry):
     download: Address = Field(description="http(s) address of a file, with {source}, {revision} and {path} in it")
     gpu_memory_gib: dict[Name, Annotated[float, Field(gt=0)]] = Field(description="GROUP: GiB of one of its GPUs")
     gpu_memory_utilization: float = Field(gt=0, le=1, description="the part that an engine takes, above 0 and up to 1")
-    variants: dict[str, Name] = Field(default={}, description="serve.yaml that no overlay runs: environment it is for")
+    variants: dict[str, Variant] = Field(
+        default={}, description="FILE: {environment, models} of a file no overlay runs"
+    )
 
 
 class Catalogue(Head):

@@ -82,7 +82,10 @@ def _serve_files(made: Plan, document: Document, catalogue: Catalogue, found: Pl
             continue
         if not write:
             continue
-        running = _running(document, found, file, name, bool(there))
+        running = _running(document, catalogue, found, file, name)
+        if there and not running and name not in catalogue.variants:
+            fix = f"`{name}: {{environment: …}}` in variants of {CATALOGUE}"
+            document.faults.append(Fault(name, 1, "", "no overlay runs it", fix))
         _missing(document, catalogue, running, there, name)
         filled = [(each, _content(document, catalogue, found, running, each, name)) for each in there]
         made.texts[file] = blocks.put(text, [(each, content) for each, content in filled if content is not None])
@@ -91,24 +94,27 @@ def _serve_files(made: Plan, document: Document, catalogue: Catalogue, found: Pl
             document.fault(("variants", path), "there is no such file", "take it out")
 
 
-def _running(document: Document, found: Places, file: Path, name: str, has_blocks: bool) -> list[Overlay]:
+def _running(document: Document, catalogue: Catalogue, found: Places, file: Path, name: str) -> list[Overlay]:
     """The overlays whose models a file gets: those that run it, or the one that `variants` names for it."""
-    running = found.running(file.resolve())
-    variants = document.catalogue.variants if document.catalogue else {}
-    if name not in variants:
-        if has_blocks and not running:
-            fault = Fault(name, 1, "", "no overlay runs it", f"`{name}: ENVIRONMENT` in variants of {CATALOGUE}")
-            document.faults.append(fault)
+    running, variant = found.running(file.resolve()), catalogue.variants.get(name)
+    if variant is None:
         return running
-    environment, pipeline = variants[name], name.split("/")[1].replace("_", "-")
     if running:
         runs = f"overlays/{running[0].environment}/{running[0].pipeline} runs it"
         document.fault(("variants", name), runs, "take it out")
         return running
-    meant = found.overlays.get((environment, pipeline))
+    pipeline = name.split("/")[1].replace("_", "-")
+    meant = found.overlays.get((variant.environment, pipeline))
     if meant is None:
-        document.fault(("variants", name), f"there is no overlays/{environment}/{pipeline}", "an environment")
-    return [meant] if meant else []
+        what = f"there is no overlays/{variant.environment}/{pipeline}"
+        document.fault(("variants", name, "environment"), what, "an environment that has it")
+        return []
+    there = [each.id for each in catalogue.models_in(variant.environment) if each.pipeline == pipeline]
+    for number, model in enumerate(variant.models or []):
+        if model not in there:
+            what = f"{model} is no model of overlays/{variant.environment}/{pipeline}"
+            document.fault(("variants", name, "models", number), what, f"one of: {', '.join(there)}")
+    return [meant]
 
 
 def _missing(document: Document, catalogue: Catalogue, running: list[Overlay], there: list[Block], name: str) -> None:
@@ -135,7 +141,8 @@ def _content(
     document: Document, catalogue: Catalogue, found: Places, running: list[Overlay], block: Block, name: str
 ) -> dict[str, Any] | None:
     """What a block must hold in all environments that run the file; a fault where they want different things."""
-    wanted = [(each, generate.content(catalogue, found, each, block.application)) for each in running]
+    only = catalogue.variants[name].models if name in catalogue.variants else None
+    wanted = [(each, generate.content(catalogue, found, each, block.application, only)) for each in running]
     if not wanted:
         return None
     first, content = wanted[0]
@@ -160,9 +167,10 @@ def _differ(
     environments = one[0].environment, other[0].environment
     runs = f"{name} runs in {' and '.join(environments)}"
     fix = "the same environments for it, or a serve.yaml of its own for one of them"
+    unequal = generate.names(one[1]) ^ generate.names(other[1])
     for entry in catalogue.entries:
         has = [each for each in environments if each in entry.environments]
-        if len(has) == 1:
+        if len(has) == 1 and entry.name in unequal:
             document.fault(document.at(entry, "environments"), f"{runs}, this is only in {has[0]}", fix)
             return
     fix = "the same route_prefix and names there, or a serve.yaml of its own for one of them"

@@ -141,7 +141,7 @@ def group(name: str, gpus: int = 0, memory: str = "4Gi", replicas: int = 1, host
 
 GROUPS = {
     "gateway": [group("cpu"), group("gpu", gpus=1, replicas=0)],
-    "llm": [group("cpu"), group("gpu", gpus=1, memory="32Gi")],
+    "llm": [group("cpu"), group("gpu", gpus=1, memory="32Gi", replicas=2)],
     "llm-70b": [group("cpu"), group("multihost", gpus=8, hosts=2, memory="256Gi")],
     "embeddings": [group("cpu"), group("gpu", gpus=1)],
 }

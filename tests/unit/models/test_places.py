@@ -159,10 +159,9 @@ def test_a_share_that_is_none(checkout: Checkout, share: str) -> None:
 
 def test_a_gpu_of_which_nothing_is_said(checkout: Checkout) -> None:
     checkout.edit("{gpu: 24, multihost: 80}", "{gpu: 24}")
-    assert [fault.partition(": ")[2] for fault in checkout.faults()] == [
-        "models[huge].group: nothing says what a GPU of group multihost holds in prod"
-        " → `multihost: GIB` in gpu_memory_gib"
-    ]
+    said = "models[huge].group: nothing says what a GPU of group multihost holds in prod"
+    fix = "`multihost: GIB` in gpu_memory_gib"
+    assert [fault.partition(": ")[2] for fault in checkout.faults()] == [f"{said} → {fix}"]
 
 
 @pytest.mark.parametrize(("memory", "fits"), [("103Mi", True), ("102Mi", False)])
@@ -170,3 +169,20 @@ def test_memory_of_a_worker_without_a_gpu(checkout: Checkout, memory: str, fits:
     checkout.groups("local", "embeddings", [group("cpu", memory=memory)])
     said = "models[vectors].group: no place for it: 0.1 GiB, a worker of group cpu has 0.09961 of memory and no GPU in"
     assert [said in fault for fault in checkout.faults()] == ([] if fits else [True])
+
+
+@pytest.mark.parametrize(("workers", "fits"), [(2, True), (1, False)])
+def test_engines_beside_each_other(checkout: Checkout, refused: Refused, workers: int, fits: bool) -> None:
+    """An engine has its GPUs for itself; an adapter has none of its own."""
+    entry = checkout.read(CATALOGUE)
+    start = entry.index("- id: big\n")
+    copied = entry[start : entry.index("- id: big-support")].replace("- id: big\n", "- id: second\n")
+    copied = copied.replace("  aliases: [Big, maker/Big]\n", "").replace("  group: gpu", "  group: gpu # here")
+    checkout.edit("- id: huge", f"{copied}- id: huge")
+    for environment in ("local", "prod"):
+        checkout.groups(environment, "llm", [group("gpu", gpus=1, replicas=workers)])
+    what = "no place beside big: group gpu has at most 1 GPUs in local, prod → more workers, or another group"
+    if fits:
+        assert checkout.faults() == []
+    else:
+        refused("# here", f"models[second].group: {what}")
