@@ -11,7 +11,7 @@ import yaml
 
 from apps.common.onnx_text import Embedder
 from apps.common.prepare import prepare_index, prepare_int8, prepare_model
-from apps.common.settings import LimitArgs
+from apps.common.settings import LimitArgs, PipelineArgs
 from apps.rag.app import build_app
 from apps.rag.deployments import RagIngress
 from apps.rag.ingress import build_asgi
@@ -102,12 +102,16 @@ def served(model: Path, small_data: Path, serving: Callable[[Any], str]) -> Call
         if name in kept and not changed:
             return kept[name]
         folder = ROOT / "apps" / name.replace("-", "_")
-        (config,) = yaml.safe_load((folder / "serve.yaml").read_text())["applications"]
+        applications = yaml.safe_load((folder / "serve.yaml").read_text())["applications"]
+        config = next(each for each in applications if each["import_path"].startswith(f"apps.{folder.name}."))
         builder = importlib.import_module(f"apps.{folder.name}.app").build_app
         limits = LimitArgs(**{"body_timeout_s": 2, **config.get("args", {}).get("limits", {})})
         args = {**config.get("args", {}), **FOR_SMALL_DATA.get(name, {})}
-        given = {**args, "models": model.parent, "data": small_data, "limits": limits, **changed}
-        ingress = local_ingress(builder(builder.__annotations__["args"](**given)), name)
+        kind = builder.__annotations__["args"]
+        # llm has a list of its own called models, and reads nothing that was prepared.
+        folders = {"models": model.parent, "data": small_data} if issubclass(kind, PipelineArgs) else {}
+        given = {**args, **folders, "limits": limits, **changed}
+        ingress = local_ingress(builder(kind(**given)), name)
         found = Served(serving(ingress.asgi(echo_request_id=True)), ingress)
         return found if changed else kept.setdefault(name, found)
 
