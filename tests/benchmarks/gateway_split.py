@@ -4,9 +4,9 @@
         --share stand-in=0.95 --share stand-in-next=0.05 --requests 10000 --out result.json
 
 Short chats, several at a time. `x-served-by` of each answer says who answered; each share is held against the 99 %
-interval of the binomial distribution. Then some sessions ask several times each: one that is answered by two targets has
-flipped. Loopback only, and bounded: at most 20,000 requests. The exit status is 1 when a request failed, a share is out of
-its interval, or a session flipped.
+interval of the binomial distribution. Then some sessions ask several times each: one that is answered by two targets
+has flipped. Loopback only, and bounded: at most 20,000 requests. The exit status is 1 when a request failed, a share is
+out of its interval, or a session flipped.
 """
 
 import argparse

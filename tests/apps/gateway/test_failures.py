@@ -31,7 +31,7 @@ def post(running: Running, body: Any, path: str = "/v1/chat/completions", **head
 
 @pytest.mark.parametrize("body", [BODY, STREAM])
 def test_a_dead_backend_costs_no_request_where_a_fallback_is_declared(
-    running: Running, two: Backend, body: Any
+    running: Running, two: Backend, urls: tuple[str, str], body: Any
 ) -> None:
     running.configure(
         route("one", target("one", DEAD), fallback=["two"]),
