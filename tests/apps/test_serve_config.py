@@ -58,7 +58,7 @@ def classes(application: dict[str, Any], args: PipelineArgs | LlmArgs) -> dict[s
 
 
 def without_vllm(args: LlmArgs) -> dict[str, Any]:
-    """The same of ray.serve.llm, which cannot be imported without vLLM: tests/vllm compares them with what it builds."""
+    """The same of ray.serve.llm, which cannot be imported without vLLM, by the names that ray_llm.py gives it."""
     ingress, server = type("Ingress", (), {"live": RayIngressSettings}), type("Server", (), {"live": None})
     return {INGRESS: ingress, **{f"{PREFIX}{model.id}": server for model in args.models}}
 
@@ -73,7 +73,9 @@ def least(deployment: dict[str, Any]) -> int:
     return found
 
 
-def test_the_arguments_are_those_of_the_builder(application: dict[str, Any], file: Path, args: PipelineArgs | LlmArgs) -> None:
+def test_the_arguments_are_those_of_the_builder(
+    application: dict[str, Any], file: Path, args: PipelineArgs | LlmArgs
+) -> None:
     package = next(each.name for each in file.parents if each.parent == APPS)
     assert application["import_path"] == f"apps.{package}.app:build_app"
     assert application["name"] == package.replace("_", "-")
