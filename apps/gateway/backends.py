@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 
 from apps.common.deadline import Deadline
 from apps.common.errors import deadline_exceeded, overloaded
+from apps.common.openai.errors import bad_request
 from apps.gateway import headers
 from apps.gateway.failures import BackendError, refusal, too_late, unavailable
 from apps.gateway.routing import Attempt
@@ -17,6 +18,8 @@ from apps.gateway.settings import Backend, Route
 
 CONNECT_S = 2.0
 KEEP_ALIVE_S = 30.0
+# More would not help: httpcore 1.0 looks at every one of them for each request.
+_IDLE = 32
 _ERROR_BYTES = 65_536
 # The connection was one of before that the backend has given up, or it broke before an answer: it is asked once more.
 _NO_ANSWER_YET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -102,7 +105,7 @@ class Backends:
         if self._made is None:
             bounds = httpx.Limits(
                 max_connections=self._connections,
-                max_keepalive_connections=self._connections,
+                max_keepalive_connections=_IDLE,
                 keepalive_expiry=KEEP_ALIVE_S,
             )
             # The requests bring their own times. No proxy of the environment: backends are named by their addresses.
@@ -130,16 +133,13 @@ class Backends:
         """Return "ok" if the backend's server answers in time at all, else why not."""
         try:
             async with asyncio.timeout(timeout_s):
-                found = await self.client.get(f"{backend.url}/models", headers=self._authorization(backend))
+                shown = headers.authorization(self._key_of(backend))
+                found = await self.client.get(f"{backend.url}/models", headers=shown)
         except TimeoutError:
             return f"no answer within {timeout_s:g} s"
         except httpx.HTTPError as error:
             return type(error).__name__
         return "ok" if found.status_code < 300 else f"status {found.status_code}"
-
-    def _authorization(self, backend: Backend) -> dict[str, str]:
-        key = self._key_of(backend)
-        return {"authorization": f"Bearer {key}"} if key else {}
 
     async def _open(self, target: Backend, asked: Asked, until: Deadline) -> Opened:
         response = await self._send(target, asked, until)
@@ -166,13 +166,9 @@ class Backends:
 
     async def _send(self, target: Backend, asked: Asked, until: Deadline) -> httpx.Response:
         """Return the head of a good answer. Raises BackendError or PipelineError for another."""
-        given = headers.upstream(asked.headers, asked.request_id, until.remaining())
-        request = self.client.build_request(
-            "POST",
-            f"{target.url}{asked.path}",
-            content=asked.content(target.model),
-            headers={**given, **self._authorization(target)},
-        )
+        given = headers.upstream(asked.headers, asked.request_id, until.remaining(), self._key_of(target))
+        content = asked.content(target.model)
+        request = self.client.build_request("POST", f"{target.url}{asked.path}", content=content, headers=given)
         try:
             response = await self.client.send(request, stream=True)
         except _NO_ANSWER_YET:
@@ -198,6 +194,8 @@ async def _guarded(work: Coroutine[Any, Any, T], seconds: float, deadline: Deadl
         if deadline.remaining() <= 0:
             raise deadline_exceeded() from error
         raise too_late(f"nothing within {seconds:g} s") from error
+    except httpx.LocalProtocolError as error:
+        raise bad_request("a header of the request cannot be passed on") from error
     except (httpx.TransportError, httpx.StreamError) as error:
         raise unavailable("broken", type(error).__name__) from error
 

@@ -43,17 +43,29 @@ _THEIRS = frozenset({"content-length", "date", "server", "set-cookie", REQUEST_I
 _RATE_LIMITS = "x-ratelimit-"
 
 
-def upstream(client: Headers, request_id: str, timeout_s: float) -> dict[str, str]:
-    """Return the headers of the request to a backend that has `timeout_s` seconds."""
+Raw = list[tuple[bytes, bytes]]
+
+
+def upstream(client: Headers, request_id: str, timeout_s: float, key: str | None) -> Raw:
+    """Return the headers of the request to a backend that has `timeout_s` seconds; `key` is the gateway's own there.
+
+    As bytes: what a client sends need not be text.
+    """
     dropped = HOP_BY_HOP | _OURS | _named(client.getlist("connection"))
-    kept = {name: value for name, value in client.items() if name not in dropped}
-    return {
-        **kept,
+    kept = [(name, value) for name, value in client.raw if name.decode("latin-1").lower() not in dropped]
+    ours = {
         "content-type": "application/json",
         "accept-encoding": "identity",
         REQUEST_ID_HEADER: request_id,
         TIMEOUT_HEADER: str(max(1, int(timeout_s * 1000))),
+        **authorization(key),
     }
+    return [*kept, *((name.encode(), value.encode()) for name, value in ours.items())]
+
+
+def authorization(key: str | None) -> dict[str, str]:
+    """Return the header that shows `key`, if there is one."""
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def downstream(backend: Mapping[str, str]) -> dict[str, str]:

@@ -84,7 +84,7 @@ def test_ten_thousand_requests_are_split_by_weight(serving: Callable[[Any], str]
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         found.configure(both((url, url), 0.05))
         async with server:
-            return await _ask_many(found.url, 10_000, 16)
+            return await _ask_many(found.url, 10_000, 8)
 
     served = asyncio.run(run())
     least, most = interval(0.05, 10_000)
