@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache"
 MODEL, ADAPTER, ALIAS = "tiny", "tiny-adapted", "tiny-alias"
 RAY_LLM, OWN = "ray-serve-llm", "async-vllm"
-SERVER, INGRESS = f"LLMServer:{MODEL}", "Ingress"
-CONTEXT = 1024
+SERVER, ENGINE, INGRESS = f"LLMServer:{MODEL}", "LlmEngine", "Ingress"
+CONTEXT = 2048
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,6 +50,17 @@ class App:
     def client(self, **options: Any) -> OpenAI:
         """OpenAI's own client."""
         return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=120, **options)
+
+    @property
+    def engine(self) -> str:
+        """Name of the deployment that holds the engine."""
+        return SERVER if self.kind == RAY_LLM else ENGINE
+
+    def changed(self, **options: Any) -> dict[str, Any]:
+        """The Serve config with other options of the engine's deployment."""
+        config = deepcopy(self.config)
+        next(each for each in config["deployments"] if each["name"] == self.engine).update(options)
+        return config
 
     def stats(self) -> dict[str, Any]:
         """`GET /stats`."""
@@ -102,12 +114,15 @@ def application(kind: str, weights: Weights, **engine: Any) -> dict[str, Any]:
         }
         deployments = [
             {"name": INGRESS, "num_replicas": 1, "user_config": {"revision": "1"}, **light},
-            {"name": SERVER, "num_replicas": 1, "graceful_shutdown_timeout_s": 120},
-        ]
+            {
+                "name": SERVER, "num_replicas": 1, "graceful_shutdown_timeout_s": 120,
+                "placement_group_bundles": [{"CPU": 1.5}], "placement_group_strategy": "STRICT_PACK",
+            },
+        ]  # fmt: skip
     else:
         deployments = [
             {"name": INGRESS, "num_replicas": 1, "user_config": {"revision": "1"}, **light},
-            {"name": "LlmEngine", "user_config": {"stream_interval_ms": 0}, "graceful_shutdown_timeout_s": 120},
+            {"name": ENGINE, "user_config": {"stream_interval_ms": 0}, "graceful_shutdown_timeout_s": 120},
         ]
     return {
         "name": "llm",

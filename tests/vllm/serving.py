@@ -15,7 +15,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 LOGICAL_CPUS = 8
 OBJECT_STORE_BYTES = 200_000_000
-START_TIMEOUT_S, DEPLOY_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 900.0, 60.0
+START_TIMEOUT_S, DEPLOY_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 900.0, 60.0
 # As base/components/high-throughput has it in every cluster.
 TUNED = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_HAPROXY_NBTHREAD": "1"}
 # Small and quiet: 1 GiB is the least that vLLM takes for its cache on CPUs; no model hub, no telemetry.
@@ -49,14 +49,25 @@ class LocalServe:
     """
 
     def __init__(self, folder: Path, log: Path):
+        self.folder = folder
+        # On a busy machine its parts may not find each other within the 30 s that Ray gives them: once more, then.
+        for last in (False, False, True):
+            self._start(log)
+            try:
+                eventually(self._answers, bool, START_TIMEOUT_S, f"Ray answers; see {log}")
+                return
+            except RuntimeError:
+                if last:
+                    raise
+
+    def _start(self, log: Path) -> None:
         gcs, dashboard, serve, client, metrics, stats, agent = _free_ports(7)
         self.url = f"http://127.0.0.1:{serve}"
         self._dashboard = f"http://127.0.0.1:{dashboard}/api/serve/applications/"
         self._serve_port = serve
-        self.folder = folder
         command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
         command += [f"--port={gcs}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
-        command += [f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}"]
+        command += [f"--dashboard-agent-listen-port={agent}", f"--temp-dir={self.folder}"]
         command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--num-gpus=0"]
         command += [f"--num-cpus={LOGICAL_CPUS}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
         ports = {"RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics), "RAY_SERVE_HAPROXY_STATS_PORT": str(stats)}
@@ -66,7 +77,6 @@ class LocalServe:
                 command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
                 env={**os.environ, **TUNED, **VLLM, **ports, **own},
             )  # fmt: skip
-        eventually(self._answers, bool, START_TIMEOUT_S, f"Ray answers; see {log}")
 
     def deploy(self, *applications: dict[str, Any], timeout_s: float = DEPLOY_TIMEOUT_S) -> dict[str, Any]:
         """Put a Serve config and wait until all of it runs as it says; return what Serve says of the applications."""
