@@ -6,7 +6,7 @@ answer = first_answer("rag", "http://127.0.0.1:34567")
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +39,18 @@ class Sample:
     """A question that a pipeline's folder brings as sample.json: path, and the body to post.
 
     body: sent as JSON; a text is sent as it is, of the content type that the sample must then name.
+    headers: sent besides, like the API key that everybody knows.
     """
 
     path: str
     body: dict[str, Any] | str
     content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def question(self) -> str:
         """What a person reads: the longest text in it, or its beginning."""
-        values = [self.body] if isinstance(self.body, str) else [str(value) for value in self.body.values()]
-        text = max(values, key=len)
+        text = max(_texts(self.body), key=len, default="")
         line = " ".join(text.split())
         return line if len(line) <= 100 else line[:99] + "…"
 
@@ -86,15 +87,29 @@ def sample_of(pipeline: str) -> Sample:
     file = app_folder(pipeline, ROOT) / "sample.json"
     try:
         content = json.loads(file.read_text())
+        path, headers = _checked(content["path"], str), _headers(content)
         if "content_type" in content:
-            return Sample(
-                _checked(content["path"], str), _checked(content["body"], str), _checked(content["content_type"], str)
-            )
-        return Sample(_checked(content["path"], str), _checked(content["body"], dict))
+            return Sample(path, _checked(content["body"], str), _checked(content["content_type"], str), headers)
+        return Sample(path, _checked(content["body"], dict), headers=headers)
     except FileNotFoundError:
         raise RayopsError(f"{file.relative_to(ROOT)} is missing", hint=SAMPLE) from None
     except (ValueError, KeyError, TypeError) as error:
         raise RayopsError(f"{file.relative_to(ROOT)} is not a sample: {error}", hint=SAMPLE) from error
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text in JSON, but names."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for each in inner for text in _texts(each)]
+
+
+def _headers(content: dict[str, Any]) -> dict[str, str]:
+    if "headers" not in content:
+        return {}
+    headers = _checked(content["headers"], dict)
+    return {name: _checked(value, str) for name, value in headers.items()}
 
 
 def _checked(value: Any, kind: type) -> Any:
@@ -110,7 +125,9 @@ def first_answer(pipeline: str, url: str) -> FirstAnswer:
     """
     sample = sample_of(pipeline)
     answer: Answer = eventually(
-        lambda: probe(url + sample.path, sample.body, content_type=sample.content_type, timeout_s=10),
+        lambda: probe(
+            url + sample.path, sample.body, content_type=sample.content_type, headers=sample.headers, timeout_s=10
+        ),
         lambda found: found,
         lambda found: found.ok,
         Timeout.SHORT,
@@ -130,7 +147,9 @@ def screen(answer: FirstAnswer, url: str, dashboard: str, kubeconfig: Path | Non
     else:
         lines.append(f"answer     {json.dumps(body)}")
     flag, to_send = ("--data-binary", sample.body) if isinstance(sample.body, str) else ("-d", json.dumps(sample.body))
-    call = f"curl -s {url}{sample.path} -H 'content-type: {sample.content_type}' {flag} {shlex.quote(to_send)}"
+    headers = {"content-type": sample.content_type, **sample.headers}
+    given = " ".join(f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
+    call = f"curl -s {url}{sample.path} {given} {flag} {shlex.quote(to_send)}"
     lines += ["", f"URL        {url}  (its API: {url}/docs)", f"ask        {call}", f"dashboard  {dashboard}"]
     if kubeconfig is not None:
         lines.append(f"kubectl    export KUBECONFIG={kubeconfig}")

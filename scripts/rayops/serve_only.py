@@ -30,6 +30,8 @@ RECIPE = ROOT / "apps" / "images" / "pipeline"
 PREPARED = {"PIPELINE_MODELS": CACHE / "models", "PIPELINE_DATA": CACHE / "data"}
 # The environment of base/components/high-throughput, so that the local Ray behaves as the cluster does.
 TUNED = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_HAPROXY_NBTHREAD": "1"}
+# Where an application of a Serve config finds another one of the same config: at the proxy beside it.
+OWN_ADDRESS = "http://127.0.0.1:8000/"
 # Sockets lie below this folder, and their paths may not be long.
 RAY_FOLDER = Path(f"/tmp/rayops-{content_hash(str(ROOT))}")  # noqa: S108
 LOGICAL_CPUS = 4
@@ -214,7 +216,7 @@ def _start(pipeline: str) -> LocalRay:
 
 
 def _deploy(ray: LocalRay, config: dict[str, Any]) -> None:
-    body = {**config, "http_options": {"host": "127.0.0.1", "port": ray.serve_port}}
+    body = {**at_port(config, ray.serve_port), "http_options": {"host": "127.0.0.1", "port": ray.serve_port}}
     answer = _put(f"{ray.dashboard}/api/serve/applications/", body)
     if answer:
         raise RayopsError(f"Ray refused the Serve config: {answer}", evidence=LOG)
@@ -226,6 +228,13 @@ def _deploy(ray: LocalRay, config: dict[str, Any]) -> None:
         "every application is RUNNING",
         give_up=_failed,
     )
+
+
+def at_port(config: dict[str, Any], port: int) -> dict[str, Any]:
+    """The config with the port of this local Serve in the addresses of its own applications: 8000 may be taken here."""
+    text = json.dumps(config).replace(OWN_ADDRESS, f"http://127.0.0.1:{port}/")
+    changed: dict[str, Any] = json.loads(text)
+    return changed
 
 
 def _states(body: Any) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -24,7 +25,12 @@ class Answer:
 
 
 def probe(
-    url: str, payload: object = None, *, content_type: str = "application/json", timeout_s: float = 5.0
+    url: str,
+    payload: object = None,
+    *,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = 5.0,
 ) -> Answer:
     """GET an address, or POST a payload to it: as JSON, or a text of another content type as it is.
 
@@ -37,10 +43,11 @@ def probe(
     started = time.monotonic()
     try:
         if payload is None:
-            connection.request("GET", target)
+            connection.request("GET", target, headers=dict(headers or {}))
         else:
             body = payload if content_type != "application/json" else json.dumps(payload)
-            connection.request("POST", target, str(body).encode(), {"Content-Type": content_type})
+            sent = {"Content-Type": content_type, **(headers or {})}
+            connection.request("POST", target, str(body).encode(), sent)
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
     except (OSError, HTTPException) as error:

@@ -146,6 +146,8 @@ def test_the_sample_of_the_pipeline_is_read() -> None:
         '{"path": 1, "body": {"question": "x"}}',
         '{"path": "/ask", "body": {"question": "x"}, "content_type": "text/plain"}',
         '{"path": "/ask", "body": "x", "content_type": 1}',
+        '{"path": "/ask", "body": {"question": "x"}, "headers": []}',
+        '{"path": "/ask", "body": {"question": "x"}, "headers": {"authorization": 1}}',
     ],
 )
 def test_a_sample_that_is_wrong_is_named_by_its_file(root: Path, content: str) -> None:
@@ -170,6 +172,33 @@ def test_a_text_is_sent_as_it_is(root: Path, serve: Callable[[Handle], int]) -> 
     answer = pipeline.first_answer("demo", f"http://127.0.0.1:{serve(handle)}")
     assert seen == [(b"A\nB", "text/plain")]
     assert answer.sample.question == "A B"
+
+
+def test_the_question_is_the_longest_text_at_any_depth() -> None:
+    chat = Sample(
+        "/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "Who  is\nit?"}], "n": 1}
+    )
+    assert chat.question == "Who is it?"
+    assert Sample("/x", {"n": 1}).question == ""
+
+
+def test_headers_of_a_sample_are_sent_and_shown(root: Path, serve: Callable[[Handle], int]) -> None:
+    (root / "apps/demo/sample.json").write_text(
+        '{"path": "/ask", "body": {"question": "Why?"}, "headers": {"authorization": "Bearer it\'s me"}}'
+    )
+    seen: list[str | None] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        seen.append(request.headers["Authorization"])
+        request.send_response(200)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    answer = pipeline.first_answer("demo", f"http://127.0.0.1:{serve(handle)}")
+    assert seen == ["Bearer it's me"]
+    shown = pipeline.screen(answer, "http://127.0.0.1:1", "", None, "")
+    assert "-H 'content-type: application/json' -H 'authorization: Bearer it'\"'\"'s me' -d" in shown
 
 
 def test_a_sample_that_is_missing_is_named_with_how_it_looks(root: Path) -> None:

@@ -73,6 +73,13 @@ def ray(
     serve_only.stop()
 
 
+def test_applications_of_one_config_find_each_other_on_the_port_that_is_free() -> None:
+    config = {"applications": [{"url": "http://127.0.0.1:8000/llm/v1", "other": "http://llm:8000/v1"}], "port": 8000}
+    changed = serve_only.at_port(config, 4711)
+    assert changed["applications"] == [{"url": "http://127.0.0.1:4711/llm/v1", "other": "http://llm:8000/v1"}]
+    assert changed["port"] == 8000
+
+
 def test_one_command_gives_an_answer_a_second_one_skips_and_stop_leaves_nothing(
     ray: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
