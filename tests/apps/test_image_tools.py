@@ -96,6 +96,14 @@ def test_nothing_of_the_tests_and_no_secret_is_in_the_context(recipe: Path) -> N
     assert not any(line.startswith(("tests", ".", "**")) for line in lines if not line.startswith("#"))
 
 
+def test_both_images_are_made_of_the_same_files() -> None:
+    def globs(recipe: Path) -> set[str]:
+        lines = (recipe / "context.txt").read_text().splitlines()
+        return {line for line in lines if line and not line.startswith(("#", "apps/images/"))}
+
+    assert globs(RECIPES[0]) == globs(RECIPES[1])
+
+
 def test_both_images_hold_the_same_pipelines() -> None:
     """What the code of a pipeline imports is in both; only ONNX Runtime is another build."""
 
