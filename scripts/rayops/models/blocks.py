@@ -9,6 +9,7 @@ import yaml
 from rayops.models.document import Fault
 
 BEGIN, END = "# rayops models: begin", "# rayops models: end"
+WIDTH = 120
 PAGE_BEGIN, PAGE_END = "<!-- rayops models: begin -->", "<!-- rayops models: end -->"
 
 
@@ -99,11 +100,46 @@ def put(text: str, filled: list[tuple[Block, dict[str, Any]]]) -> str:
     return "".join(lines)
 
 
-def dump(content: dict[str, Any], indent: str) -> list[str]:
-    """YAML lines in the style of the files: what has no list or mapping inside stands on one line."""
-    width = 120 - len(indent)
-    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=width, allow_unicode=True)
-    return text.splitlines()
+def dump(content: dict[str, Any], indent: str = "") -> list[str]:
+    """YAML lines in the style of the files: what has no list or mapping inside stands on one line, if it fits."""
+    return _lines(content, WIDTH - len(indent))
+
+
+def _lines(value: Any, width: int) -> list[str]:
+    if isinstance(value, dict) and value:
+        return [line for key, inner in value.items() for line in _field(_flow(key), inner, width)]
+    if isinstance(value, list) and value:
+        return [line for item in value for line in _item(item, width - 2)]
+    return [_flow(value)]
+
+
+def _field(key: str, value: Any, width: int) -> list[str]:
+    line = f"{key}: {_flow(value)}" if _is_leaf(value) else ""
+    if line and (len(line) <= width or not value or not isinstance(value, dict | list)):
+        return [line]
+    step = "" if isinstance(value, list) else "  "  # the dashes of a list stand below its key
+    return [f"{key}:", *(f"{step}{line}" for line in _lines(value, width - len(step)))]
+
+
+def _item(value: Any, width: int) -> list[str]:
+    leaf = _flow(value) if _is_leaf(value) else ""
+    first, *rest = [leaf] if leaf and len(leaf) <= width else _lines(value, width)
+    return [f"- {first}", *(f"  {line}" for line in rest)]
+
+
+def _is_leaf(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not any(isinstance(each, dict | list) for each in inner)
+
+
+def _flow(value: Any) -> str:
+    text = _dumped(value, None)
+    return text if "\n" not in text else _dumped(value, '"')  # a line end in a text stays an escape
+
+
+def _dumped(value: Any, quote: str | None) -> str:
+    text = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, default_style=quote, width=float("inf"))
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def put_page(text: str, table: str, name: str) -> str:

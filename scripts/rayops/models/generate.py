@@ -87,7 +87,8 @@ def _route(catalogue: Catalogue, places: Places, environment: str, entry: Model 
         route["shadow"] = {**_target(places, environment, shadow), "share": entry.shadow.share}
     if entry.fallback:
         route["fallback"] = list(entry.fallback)
-    return {**route, "timeout_s": entry.timeout_s, "first_byte_timeout_s": entry.first_byte_timeout_s}
+    times = {name: getattr(entry, name) for name in ("timeout_s", "first_byte_timeout_s")}
+    return route | {name: int(value) if value == int(value) else value for name, value in times.items()}
 
 
 def _model(catalogue: Catalogue, name: str) -> Model:

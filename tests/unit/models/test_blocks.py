@@ -1,7 +1,11 @@
 """The parts between markers: found where they stand, filled, and nothing else touched."""
 
+from typing import Any
+
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rayops.models import blocks
 from rayops.models.blocks import Block, WrongBlockError
@@ -74,3 +78,24 @@ def test_a_file_without_markers_has_no_blocks() -> None:
 def test_a_page_without_a_place(page: str) -> None:
     with pytest.raises(WrongBlockError, match="has no place for the table"):
         blocks.put_page(page, "x", "README.md")
+
+
+CONTENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=150),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=20), CONTENTS, max_size=4), st.sampled_from(["", "    ", "      "]))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_whatever_is_written_is_read_as_it_was(content: dict[str, Any], indent: str) -> None:
+    written = "\n".join(f"{indent}{line}" for line in blocks.dump(content, indent))
+    assert yaml.safe_load(written) == content
+
+
+def test_what_does_not_fit_a_line_gets_several() -> None:
+    target = {"name": "n" * 40, "url": f"http://{'h' * 40}:8000/v1", "model": "m" * 40}
+    lines = blocks.dump({"targets": [target], "short": {"a": 1}, "nothing": []}, " " * 6)
+    assert lines[:3] == ["targets:", f"- name: {target['name']}", f"  url: {target['url']}"]
+    assert lines[-2:] == ["short: {a: 1}", "nothing: []"]
