@@ -112,6 +112,9 @@ def served(model: Path, small_data: Path, serving: Callable[[Any], str]) -> Call
         folders = {"models": model.parent, "data": small_data} if issubclass(kind, PipelineArgs) else {}
         given = {**args, **folders, "limits": limits, **changed}
         ingress = local_ingress(builder(kind(**given)), name)
+        (live,) = (each.get("user_config") for each in config["deployments"] if each["name"] == "Ingress")
+        if live:  # as Serve does; the routes of the gateway come so
+            ingress.reconfigure(live)
         found = Served(serving(ingress.asgi(echo_request_id=True)), ingress)
         return found if changed else kept.setdefault(name, found)
 

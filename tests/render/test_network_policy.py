@@ -20,6 +20,9 @@ PARTS = ("base/components/autoscaling", "base/components/gcs-fault-tolerance", "
 SEEN: dict[tuple[str, ...], list[Obj]] = {}
 OPERATOR = Pod({"app.kubernetes.io/name": "kuberay-operator"}, {"kubernetes.io/metadata.name": "kuberay-system"})
 INGRESS = Pod({"app": "traefik"}, {"rayops.io/ingress": "true"})
+GATEWAY = Pod(
+    {"app.kubernetes.io/part-of": "gateway", "ray.io/node-type": "worker"}, {"kubernetes.io/metadata.name": "gateway"}
+)
 PROMETHEUS = Pod({"app": "prometheus"}, {"rayops.io/monitoring": "true"})
 DNS = Pod({"k8s-app": "kube-dns"}, {"kubernetes.io/metadata.name": "kube-system"})
 STRANGER = Pod({"app": "stranger"})  # in the namespace of the pipeline
@@ -78,6 +81,7 @@ OPEN: list[tuple[Place, Place, int]] = [
     (OPERATOR, "head", 8265),
     (OPERATOR, "head", 8000),
     (INGRESS, "worker", 8000),
+    (GATEWAY, "worker", 8000),
     (PROMETHEUS, "head", 8080),
     (PROMETHEUS, "worker", 8080),
     ("head", API_SERVER, 443),
@@ -90,6 +94,12 @@ SHUT: list[tuple[Place, Place, int]] = [
     (INGRESS, "worker", 9000),  # no gRPC port without base/components/grpc
     (INGRESS, "worker", 52365),
     (INGRESS, "redis", 6379),
+    (GATEWAY, "head", 8000),
+    (GATEWAY, "head", 8265),
+    (GATEWAY, "worker", 8080),
+    (GATEWAY, "redis", 6379),
+    (Pod({**GATEWAY.labels, "ray.io/node-type": "head"}, GATEWAY.namespace), "worker", 8000),
+    (Pod(GATEWAY.labels, {"kubernetes.io/metadata.name": "elsewhere"}), "worker", 8000),
     (OPERATOR, "worker", 8000),
     (OPERATOR, "head", 10001),
     (OPERATOR, "redis", 6379),
@@ -122,6 +132,33 @@ def test_edges(composed: Policies) -> None:
     for source, target, port, expected in cases:
         start, end = known.get(str(source), source), known.get(str(target), target)
         assert allowed(policies, start, end, port) is expected, (source, target, port)
+
+
+def test_the_gateway_reaches_the_models_of_every_pipeline_and_no_more(
+    compose: Compose, kustomize: Path, composed: Policies
+) -> None:
+    """Both sides of the edge, as two namespaces have them."""
+    folder = compose(*PARTS, "base/components/model-gateway", "base/rayservice")
+    file = folder / "kustomization.yaml"
+    file.write_text(file.read_text().replace("pipeline=rag", "pipeline=gateway"))
+    objects = render(folder, binary=kustomize)
+    ours, policies = pods(objects), of_kind(objects, "NetworkPolicy")
+    theirs = pods(composed())
+    for name, port, expected in (
+        ("worker", 8000, True),
+        ("worker", 8080, False),
+        ("head", 8000, False),
+        ("redis", 6379, False),
+    ):
+        there = Pod(theirs[name].labels, {"kubernetes.io/metadata.name": "rag"})
+        assert allowed(policies, ours["worker"], there, port) is expected, (name, port)
+        assert not allowed(policies, ours["head"], there, port)
+        here = Pod(ours["worker"].labels, GATEWAY.namespace)
+        assert allowed(of_kind(composed(), "NetworkPolicy"), here, theirs[name], port) is expected, (name, port)
+    assert not allowed(policies, ours["worker"], INTERNET, 8000)
+    assert not allowed(policies, ours["worker"], METADATA, 80)
+    rag = Pod(theirs["worker"].labels, {"kubernetes.io/metadata.name": "rag"})
+    assert not allowed(policies, rag, ours["worker"], 8000), "nobody comes back that way"
 
 
 def test_both_clusters_of_an_upgrade_and_the_submitter_belong_to_the_pipeline(composed: Policies) -> None:
