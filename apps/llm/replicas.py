@@ -103,4 +103,4 @@ def make_engine(args: LlmArgs, model: ModelArgs) -> "Engine":
         raise ValueError(f"engine.kind {args.engine.kind} has no engine for the own server")
     from apps.llm.vllm_engine import VllmEngine
 
-    return VllmEngine(model, args.engine)
+    return VllmEngine(args.engine, model)

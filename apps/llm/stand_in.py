@@ -231,9 +231,10 @@ class Cut:
     def add(self, text: str, *, last: bool) -> tuple[str, bool]:
         """Return what of the text so far is sure to be part of the answer and was not returned, and whether it ends."""
         text = self._held + text
-        found = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        if found:
-            return text[: min(found)], True
+        # The one that is complete first, as a reader meets it; of those that end together the longest.
+        ends = [(place + len(stop), place) for stop in self._stops if (place := text.find(stop)) >= 0]
+        if ends:
+            return text[: min(ends)[1]], True
         keep = 0 if last else min(self._hold, len(text))
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep], False
