@@ -65,7 +65,11 @@ for address in sys.argv[1:]:
 
 def establish(kube: Kube, objects: Iterable[Obj]) -> None:
     """The kinds of other projects (PodMonitor, ExternalSecret, HTTPRoute …) are known; Ray's are the operator's."""
-    found = [crd for crd in crds_of(objects) if crd["spec"]["group"] != "ray.io"]
+    define(kube, [crd for crd in crds_of(objects) if crd["spec"]["group"] != "ray.io"])
+
+
+def define(kube: Kube, found: list[Obj]) -> None:
+    """Apply CRDs, and wait until the API server serves their kinds."""
     kube.apply(found)
     for name in map(name_of, found):
         eventually(

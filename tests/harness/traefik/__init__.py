@@ -28,9 +28,10 @@ from rayops.kube import Kube, Obj, Timeout, dig, eventually
 from rayops.kube.objects import DEPLOYMENT, NAMESPACE, Kind
 from rayops.paths import CACHE, TOOLS, content_hash
 from rayops.render import one, render, set_image
+from rayops.render.crds import crds
 from rayops.versions import pin
 from tests.harness.cluster import Cluster
-from tests.harness.platform import establish
+from tests.harness.platform import define, establish
 
 HERE = Path(__file__).parent
 MODULE = "github.com/traefik/traefik/v3"
@@ -93,7 +94,9 @@ def image() -> str:
 def install(kube: Kube, cluster: Cluster, objects: Sequence[Obj]) -> Host:
     """Definitions, a Gateway with its namespace (objects), a certificate for its host, and Traefik; wait for all."""
     controller = set_image(render(HERE / "manifests"), "traefik", image())
-    establish(kube, [*objects, *controller])
+    # All of the group: Traefik waits for each kind that it watches.
+    define(kube, crds("gateway.networking.k8s.io"))
+    establish(kube, objects)
     cluster.load_image(image())
     name = one(list(objects), "Gateway")["spec"]["listeners"][0]["hostname"]
     authority, key = certificate(name)
@@ -119,7 +122,7 @@ def wait_programmed(kube: Kube) -> None:
         lambda: kube.get(GATEWAY, "ai", PLACE),
         programmed,
         bool,
-        Timeout.SHORT,
+        Timeout.MEDIUM,
         "the Gateway is programmed",
     )
 
@@ -137,7 +140,7 @@ def programmed(gateway: Obj) -> bool:
 
 def wait_accepted(kube: Kube, namespace: str, name: str) -> None:
     """A route has a parent that took it, and its backend is there."""
-    eventually(lambda: kube.get(HTTP_ROUTE, name, namespace), accepted, bool, Timeout.SHORT, f"route {name} is taken")
+    eventually(lambda: kube.get(HTTP_ROUTE, name, namespace), accepted, bool, Timeout.MEDIUM, f"route {name} is taken")
 
 
 def accepted(route: Obj) -> bool:
