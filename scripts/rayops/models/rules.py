@@ -86,7 +86,7 @@ def _named(document: Document, catalogue: Catalogue) -> Iterator[tuple[Model | S
 
 
 def _cycles(document: Document, catalogue: Catalogue) -> None:
-    """A fallback that comes back would ask the model again that has just failed."""
+    """In a cycle no model is the last resort: what one cannot do each gets from another."""
     told: set[frozenset[str]] = set()
     for model in catalogue.models:
         way = _way_back(model.id, {each.id: each.fallback for each in catalogue.models})
