@@ -30,37 +30,42 @@ def tables(page: str) -> list[list[dict[str, str]]]:
     return found
 
 
-def committed() -> dict[tuple[str, str], dict[str, tuple[str, str]]]:
-    """(environment, pipeline) → deployment → (resources, replicas), from the page."""
+def committed() -> dict[tuple[str, str, str], dict[str, tuple[str, str]]]:
+    """(environment, pipeline, route) → deployment → (resources, replicas), from the page."""
     (table,) = tables(PAGE)
     found = {}
     for row in table:
         cells = zip(*(row[name].split("<br>") for name in ("deployment", "per replica", "replicas")), strict=True)
         deployments = {name: (what, number) for name, what, number in cells}
         for environment in row["environments"].split(", "):
-            assert (environment, row["pipeline"]) not in found
-            found[environment, row["pipeline"]] = deployments
+            key = (environment, row["pipeline"], row["route"].strip("`"))
+            assert key not in found
+            found[key] = deployments
     return found
 
 
 def test_every_pipeline_of_every_environment_is_in_the_table(pipeline: Path, service: Obj) -> None:
-    row = committed()[pipeline.parts[1], pipeline.name]
     config = yaml.safe_load(service["spec"]["serveConfigV2"])
-    (application,) = config["applications"]
-    assert list(row) == [deployment["name"] for deployment in application["deployments"]]
-    for deployment in application["deployments"]:
-        options, scaling = deployment["ray_actor_options"], deployment.get("autoscaling_config")
-        gpu = f" + {options['num_gpus']:g} GPU" if "num_gpus" in options else ""
-        number = f"{scaling['min_replicas']}-{scaling['max_replicas']}" if scaling else f"{deployment['num_replicas']}"
-        assert row[deployment["name"]] == (f"{options['num_cpus']:g} CPU{gpu}", number)
+    for application in config["applications"]:
+        row = committed()[pipeline.parts[1], pipeline.name, application["route_prefix"]]
+        assert list(row) == [deployment["name"] for deployment in application["deployments"]]
+        for deployment in application["deployments"]:
+            assert row[deployment["name"]] == resources_and_replicas(deployment)
+
+
+def resources_and_replicas(deployment: dict[str, Any]) -> tuple[str, str]:
+    options, scaling = deployment["ray_actor_options"], deployment.get("autoscaling_config")
+    gpu = f" + {options['num_gpus']:g} GPU" if "num_gpus" in options else ""
+    number = f"{scaling['min_replicas']}-{scaling['max_replicas']}" if scaling else f"{deployment['num_replicas']}"
+    return f"{options['num_cpus']:g} CPU{gpu}", number
 
 
 def test_the_table_has_nothing_else_and_names_the_images(rendered: Rendered) -> None:
     folders = [folder for folder in matrix.overlays() if of_kind(rendered_of(folder, rendered), "RayService")]
-    assert set(committed()) == {(folder.parent.name, folder.name) for folder in folders}
+    assert {key[:2] for key in committed()} == {(folder.parent.name, folder.name) for folder in folders}
     (table,) = tables(PAGE)
     for folder in folders:
-        (row,) = (
+        row, *_ = (
             row
             for row in table
             if row["pipeline"] == folder.name and folder.parent.name in row["environments"].split(", ")
