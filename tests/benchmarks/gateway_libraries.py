@@ -4,7 +4,7 @@
     .cache/litellm/bin/pip install --require-hashes --no-deps -r tests/benchmarks/litellm.txt
     python tests/benchmarks/gateway_libraries.py --litellm .cache/litellm/bin/python --out result.json
 
-For each a process of its own: seconds and memory of the import, CPU time of a chat, CPU time of a chunk of a stream,
+For each a process of its own: CPU time and memory of the import, CPU time of a chat, CPU time of a chunk of a stream,
 one request after the other, to a server on loopback in this process that answers at once. Prints each, and LiteLLM's as
 a multiple of httpx'. Nothing is asserted: it is a measurement. apps/gateway does more than httpx alone (keys, limits,
 routes, an ASGI server): that is the same with either, and is not in these numbers. The lock: `uv pip compile
@@ -36,7 +36,9 @@ ANSWER = {
 
 def chunk(number: int) -> bytes:
     """One event of a stream; no two are alike: LiteLLM 1.109 gives up a stream that repeats itself."""
-    choice = {"index": 0, "delta": {"content": f"word {number} "}, "finish_reason": None}
+    choice: dict[str, Any] = {"index": 0, "delta": {"content": f"word {number} "}, "finish_reason": None}
+    if number == CHUNKS - 1:
+        choice["finish_reason"] = "stop"
     event = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
     return b"data: " + json.dumps(event).encode() + b"\n\n"
 
@@ -122,9 +124,9 @@ LIBRARIES: dict[str, Callable[[str], Calls]] = {"httpx": with_httpx, "litellm": 
 
 async def child(name: str, url: str, requests: int, streams: int) -> dict[str, float]:
     """Measure one library in this process."""
-    before_mb, started = megabytes(), time.perf_counter()
+    before_mb, started = megabytes(), cpu_s()
     whole, stream = LIBRARIES[name](url)
-    found = {"import_s": time.perf_counter() - started, "import_mb": megabytes() - before_mb}
+    found = {"import_s": cpu_s() - started, "import_mb": megabytes() - before_mb}
     for _ in range(WARM_UP):
         await whole()
     events = await stream()
