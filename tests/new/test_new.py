@@ -52,6 +52,11 @@ def test_tables_are_fresh(checkout: Checkout) -> None:
     assert checkout.rayops("matrix", "--check").returncode == 0
 
 
+def test_the_catalogue_of_models_has_the_new_environment(checkout: Checkout) -> None:
+    done = checkout.rayops("models", "sync", "--check")
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_environment_has_the_pipeline_and_the_new_one_all_pipelines(checkout: Checkout) -> None:
     overlays = checkout.root / "overlays"
     environments = sorted(file.parent.name for file in overlays.glob("*/kustomization.yaml"))

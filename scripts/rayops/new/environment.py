@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from rayops.errors import RayopsError
+from rayops.models import sync
+from rayops.models.join import with_environment
 from rayops.new import names
 from rayops.new.work import Work
 
@@ -34,9 +37,23 @@ def make(root: Path, name: str, source: str) -> Work:
         beside = root / "overlays" / ".sops.yaml"
         if beside.is_file():
             work.change(beside, with_rule(beside.read_text("utf-8"), source, name))
+        _models(work, name, source)
         pipelines = sorted(file.parent.name for file in new.glob("*/sizing.env"))
         work.finish((f"{source}/{pipeline}", f"{name}/{pipeline}") for pipeline in pipelines)
     return work
+
+
+def _models(work: Work, name: str, source: str) -> None:
+    """The models of the source, and what is written from the catalogue."""
+    catalogue = work.root / sync.CATALOGUE
+    if not catalogue.is_file():
+        return
+    work.change(catalogue, with_environment(catalogue.read_text("utf-8"), source, name))
+    made = sync.plan(work.root)
+    if made.faults:
+        raise RayopsError(str(made.faults[0]), hint=f"mend it; {len(made.faults)} in all: rayops models sync --check")
+    for file in (work.root / fault.file for fault in made.stale()):
+        (work.change if file.is_file() else work.write)(file, made.texts[file])
 
 
 def renamed(text: str, source: str, name: str) -> str:

@@ -8,6 +8,7 @@ import yaml
 
 from rayops import paths
 from rayops.cli import main
+from rayops.models.join import with_environment
 from rayops.models.sync import CATALOGUE, LOCK, PAGE, SCHEMA
 from tests.unit.models.conftest import GATEWAY, LLM, A, B, Checkout
 
@@ -293,3 +294,16 @@ def test_the_command(checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys
         assert all(line.startswith(f"{CATALOGUE}:") for line in err.splitlines())
     assert checkout.tree() == before
     assert isinstance(paths.ROOT, Path)
+
+
+def test_an_environment_that_is_made_from_another_has_its_models(synced: Checkout) -> None:
+    block = "  environments:\n  - local\n  - prod # and this stays\n"
+    synced.model("big", "  environments: [local, prod]\n", block)
+    text = with_environment(synced.read(CATALOGUE), "prod", "qa")
+    before, after = yaml.safe_load(synced.read(CATALOGUE)), yaml.safe_load(text)
+    for old, new in zip(before["models"], after["models"], strict=True):
+        assert new["environments"] == [*old["environments"], *(["qa"] if "prod" in old["environments"] else [])]
+    assert after["models"][-1]["group"] == {"local": "cpu", "prod": "gpu", "qa": "gpu"}
+    assert after["splits"] == before["splits"]
+    assert "# and this stays" in text
+    assert with_environment(text, "moon", "other") == text
