@@ -13,6 +13,7 @@ routes, an ASGI server): that is the same with either, and is not in these numbe
 
 import argparse
 import asyncio
+import importlib
 import json
 import os
 import platform
@@ -102,10 +103,9 @@ def with_httpx(url: str) -> Calls:
 
 def with_litellm(url: str) -> Calls:
     """One model behind a Router, as its documentation has it."""
-    from litellm import Router
-
+    litellm = importlib.import_module("litellm")  # in an environment of its own
     given = {"model": "openai/m", "api_base": url, "api_key": "none"}
-    router = Router(model_list=[{"model_name": "m", "litellm_params": given}], num_retries=0)
+    router = litellm.Router(model_list=[{"model_name": "m", "litellm_params": given}], num_retries=0)
 
     async def whole() -> None:
         await router.acompletion(model="m", messages=BODY["messages"])

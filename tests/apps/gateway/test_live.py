@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from apps.gateway.deployments import GatewayIngress
 from apps.gateway.metrics import COUNTERS, Metrics, RayInstruments
+from apps.gateway.routing import Attempt
 from apps.gateway.settings import GatewayArgs, IngressSettings
 from apps.gateway.usage import StreamMeter, Usage, usage_in
 from tests.apps.gateway.backend import KEY, MESSAGES, Backend, Running, eventually, replace, route, start, target
@@ -174,14 +175,17 @@ def test_a_reload_under_load_fails_no_request_and_is_taken_at_once(running: Runn
                 answer = client.post(f"{running.url}/v1/chat/completions", json={**BODY, "stream": len(seen) % 2 == 0})
                 seen.append((answer.status_code, answer.headers.get("x-served-by", "")))
 
+    def more(count: int) -> None:
+        eventually(lambda: len(seen) > count + 30, 20)
+
     with ThreadPoolExecutor(4) as pool:
         tasks = [pool.submit(load) for _ in range(4)]
         for share in (0.5, 0.95, 0.05, 1.0):
             count = len(seen)
-            eventually(lambda count=count: len(seen) > count + 30, 20)
+            more(count)
             running.configure(both(urls, share))
         count = len(seen)
-        eventually(lambda: len(seen) > count + 30, 20)
+        more(count)
         stop.set()
         for task in tasks:
             task.result()
@@ -252,18 +256,20 @@ def test_every_number_has_a_place_in_ray(monkeypatch: pytest.MonkeyPatch, urls: 
     """The tags that are given are those that were declared: Ray refuses others."""
     instruments = RayInstruments()
     given: list[str] = []
-    for counters in (instruments._counters, instruments._histograms):
-        for name, metric in counters.items():
-            original = metric._get_final_tags
-            monkeypatch.setattr(
-                metric,
-                "_get_final_tags",
-                lambda tags, name=name, original=original: given.append(name) or original(tags),
-            )
+
+    def watch(name: str, metric: Any) -> None:
+        final = metric._get_final_tags
+
+        def watched(tags: Any) -> Any:
+            given.append(name)
+            return final(tags)
+
+        monkeypatch.setattr(metric, "_get_final_tags", watched)
+
+    for name, metric in {**instruments._counters, **instruments._histograms}.items():
+        watch(name, metric)
     metrics = Metrics(instruments)
     (made,) = IngressSettings.model_validate({"routes": [route("m", target("t", urls[0]))]}).routes
-    from apps.gateway.routing import Attempt
-
     attempt = Attempt(made, made.targets[0], fallback=False)
     metrics.answered(attempt, "k", "ok", Usage(1, 1))
     metrics.first_byte(attempt, 0.1)
