@@ -1,6 +1,7 @@
 """The whole registry at once: read the catalogue, check it, and say what each generated file must hold."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rayops.models.schema import Catalogue
 CATALOGUE = "apps/gateway/models.yaml"
 LOCK, SCHEMA, PAGE = (f"apps/gateway/{name}" for name in ("models.lock", "models.schema.json", "README.md"))
 FIX = "rayops models sync"
+PER_MODEL = "LLMServer:"  # what ray.serve.llm calls the deployment of a model
 
 
 @dataclass
@@ -87,6 +89,7 @@ def _serve_files(made: Plan, document: Document, catalogue: Catalogue, found: Pl
             fix = f"`{name}: {{environment: …}}` in variants of {CATALOGUE}"
             document.faults.append(Fault(name, 1, "", "no overlay runs it", fix))
         _missing(document, catalogue, running, there, name)
+        _deployments(document, catalogue, text, name)
         filled = [(each, _content(document, catalogue, found, running, each, name)) for each in there]
         made.texts[file] = blocks.put(text, [(each, content) for each, content in filled if content is not None])
     for path in catalogue.variants:
@@ -135,6 +138,15 @@ def _missing(document: Document, catalogue: Catalogue, running: list[Overlay], t
             what = f"application {application} has no place for what {CATALOGUE} says"
             fix = f"the lines `{blocks.BEGIN}` and `{blocks.END}` below its {holder}"
             document.faults.append(Fault(name, 1, "", what, fix))
+
+
+def _deployments(document: Document, catalogue: Catalogue, text: str, name: str) -> None:
+    """A deployment that is named after a model (`LLMServer:ID`) and outlives it: Serve would refuse the file."""
+    for number, line in enumerate(text.splitlines(), 1):
+        found = re.fullmatch(rf"\s*- name: {PER_MODEL}(\S+)\s*(#.*)?", line)
+        if found and catalogue.model(found[1]) is None:
+            what = f"the deployment of a model that {CATALOGUE} has not: {found[1]}"
+            document.faults.append(Fault(name, number, "", what, "take the deployment out"))
 
 
 def _content(

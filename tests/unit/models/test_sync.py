@@ -307,3 +307,14 @@ def test_an_environment_that_is_made_from_another_has_its_models(synced: Checkou
     assert after["splits"] == before["splits"]
     assert "# and this stays" in text
     assert with_environment(text, "moon", "other") == text
+
+
+@pytest.mark.parametrize(("name", "fits"), [("big", True), ("bigger", False)])
+def test_a_deployment_of_a_model_that_is_gone(synced: Checkout, name: str, fits: bool) -> None:
+    synced.write(
+        "apps/llm/serve.yaml", f"{synced.read('apps/llm/serve.yaml')}  deployments:\n  - name: LLMServer:{name}\n"
+    )
+    line = len(synced.read("apps/llm/serve.yaml").splitlines())
+    what = f"the deployment of a model that {CATALOGUE} has not: bigger"
+    fault = f"apps/llm/serve.yaml:{line}: {what} → take the deployment out"
+    assert synced.faults() == ([] if fits else [fault])
