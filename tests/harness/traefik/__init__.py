@@ -144,12 +144,12 @@ def wait_accepted(kube: Kube, namespace: str, name: str) -> None:
 
 
 def accepted(route: Obj) -> bool:
-    """Whether every parent of a route took it as it is now; False without one."""
+    """Whether every parent of a route took it as it is now, and there is one."""
     parents = dig(route, "status", "parents", default=[])
     generation = route["metadata"]["generation"]
     conditions = [(c["type"], c["status"], c["observedGeneration"]) for p in parents for c in p["conditions"]]
     wanted = {(kind, "True", generation) for kind in ("Accepted", "ResolvedRefs")}
-    return bool(parents) and wanted <= set(conditions) and all(status == "True" for _, status, _ in conditions)
+    return wanted <= set(conditions) and all(status == "True" for _, status, _ in conditions)
 
 
 def remove(kube: Kube) -> None:
