@@ -28,6 +28,8 @@ ERRORS: Responses = {
     **{status: shown for status, shown in ERROR_RESPONSES.items() if status != 422},
     400: {**ERROR_RESPONSES[400], "description": "`error.param` is not valid, or asks for what the engine does not do"},
     404: {**ERROR_RESPONSES[400], "description": "there is no such model"},
+    # Said for FastAPI, which else promises a 422 of its own.
+    "4XX": {**ERROR_RESPONSES[400], "description": "as above"},
 }
 _EVENTS: dict[str, Any] = {sse.MEDIA_TYPE: {}}
 

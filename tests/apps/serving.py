@@ -23,6 +23,8 @@ APPS = Path(__file__).resolve().parents[2] / "apps"
 PIPELINES = sorted(file.parent.name.replace("_", "-") for file in APPS.glob("*/serve.yaml"))
 # Arguments of pipelines whose serve.yaml names documents that small_data (conftest.py) does not hold.
 FOR_SMALL_DATA: dict[str, dict[str, Any]] = {
+    # Not at the pace of a real model: hundreds of requests are asked.
+    "llm": {"engine": {"kind": "stand-in", "ttft_ms": 1, "tpot_ms": 0}},
     "support-assistant": {"corpus": {"prefix": ""}, "warm_up": {"question": "When does the wombat land on the moon?"}},
 }
 

@@ -15,6 +15,7 @@ from tests.render.rules import DIGEST
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = [
     *(Path("overlays", environment, name) for environment in ("local", "prod") for name in ("rag", "embeddings-batch")),
+    Path("overlays/prod/llm-70b"),  # the only one with a worker group of several hosts
     Path("overlays/prod/platform"),
 ]
 
