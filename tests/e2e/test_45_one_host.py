@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -93,19 +94,25 @@ def test_another_host_is_not_found(client: httpx.Client) -> None:
     assert client.get("/hello/healthz", headers={"host": f"{HOST}:8265"}).status_code == 200, "a port is no host"
 
 
-def raw(client: httpx.Client, path: str) -> httpx.Response:
-    """GET of a path as it stands, dots and escapes included."""
-    return client.send(client.build_request("GET", client.base_url.copy_with(raw_path=path.encode())))
+def raw(host: traefik.Host, path: str) -> tuple[int, str]:
+    """Status and body of GET of a path as it stands, dots and escapes included: httpx would make it plain before."""
+    connection = HTTPConnection(host.clear.removeprefix("http://"), timeout=30)
+    try:
+        connection.request("GET", path, headers={"Host": host.name, "Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    finally:
+        connection.close()
 
 
-@pytest.mark.parametrize("path", ["/api/version", "/api/jobs/", "/api/serve/applications/", "/nodes", "/#/jobs"])
+@pytest.mark.parametrize("path", ["/api/version", "/api/jobs/", "/api/serve/applications/", "/nodes?view=summary"])
 @pytest.mark.parametrize(
-    "below", ["", "/hello", "/gateway", "/v1", "/hello/..", "/hello/%2e%2e", "/hello%2f..", "/hello//"]
+    "below", ["", "/hello", "/gateway", "/v1", "/hello/..", "/hello/%2e%2e", "/hello%2f..", "/hello//", "//"]
 )
-def test_the_dashboard_is_at_no_path(path: str, below: str, client: httpx.Client) -> None:
-    answer = raw(client, f"{below}{path}")
-    assert answer.status_code in {400, 401, 404}, (answer.status_code, answer.text)
-    assert DASHBOARD not in answer.text
+def test_the_dashboard_is_at_no_path(path: str, below: str, served: Environment) -> None:
+    status, body = raw(served.host, f"{below}{path}")
+    assert status in {400, 401, 404}, (status, body)
+    assert DASHBOARD not in body
 
 
 def test_there_is_a_dashboard_that_would_have_been_seen(served: Environment) -> None:
