@@ -62,7 +62,8 @@ def test_requests_run_in_the_order_of_arrival_within_number_and_tokens() -> None
                 seen.append((room.running, room.waiting))
                 await asyncio.sleep(0.01)
 
-        await asyncio.gather(one(1, 60), one(2, 60), one(3, 10), one(4, 10))
+        async with asyncio.timeout(10):
+            await asyncio.gather(one(1, 60), one(2, 60), one(3, 10), one(4, 10))
         assert (room.running, room.waiting, room.has_place(100)) == (0, 0, True)
         return order, seen
 
