@@ -54,10 +54,14 @@ def test_every_pipeline_of_every_environment_is_in_the_table(pipeline: Path, ser
 
 
 def resources_and_replicas(deployment: dict[str, Any]) -> tuple[str, str]:
-    options, scaling = deployment["ray_actor_options"], deployment.get("autoscaling_config")
-    gpu = f" + {options['num_gpus']:g} GPU" if "num_gpus" in options else ""
+    scaling = deployment.get("autoscaling_config")
     number = f"{scaling['min_replicas']}-{scaling['max_replicas']}" if scaling else f"{deployment['num_replicas']}"
-    return f"{options['num_cpus']:g} CPU{gpu}", number
+    if bundles := deployment.get("placement_group_bundles"):  # a replica is all of them, its actor is in the first
+        cpus, gpus = (sum(bundle.get(name, 0) for bundle in bundles) for name in ("CPU", "GPU"))
+    else:
+        options = deployment["ray_actor_options"]
+        cpus, gpus = options["num_cpus"], options.get("num_gpus", 0)
+    return f"{cpus:g} CPU" + (f" + {gpus:g} GPU" if gpus else ""), number
 
 
 def test_the_table_has_nothing_else_and_names_the_images(rendered: Rendered) -> None:
@@ -93,7 +97,9 @@ def test_every_overlay_has_a_line_of_sizes_and_quota(rendered: Rendered) -> None
         row, objects = table[folder.parent.name, folder.name], rendered_of(folder, rendered)
         sizing = dict(re.findall(r"^(\w+)=(.*)$", (folder / "sizing.env").read_text(), re.MULTILINE))
         workers = "-".join(dict.fromkeys((sizing["cpuMin"], sizing["cpuMax"])))
-        assert row["CPU workers"] == f"{workers} of {sizing['cpuCpuRequest']} CPU, {sizing['cpuMemoryRequest']}"
+        cpu, *others = row["CPU workers"].split("<br>")
+        assert cpu == f"{workers} of {sizing['cpuCpuRequest']} CPU, {sizing['cpuMemoryRequest']}"
+        assert [each.partition(":")[0] for each in others] == ["multihost"] * ("multihostMax" in sizing)
         assert row["head"] == f"{sizing['headCpuRequest']} CPU, {sizing['headMemoryRequest']}"
         assert (row["GPU workers"] == "none") == (sizing["gpuMax"] == "0")
         assert (row["quota"] == "none") == (not of_kind(objects, "ResourceQuota"))
