@@ -45,6 +45,8 @@ async def stream(method: Any, *arguments: Any) -> AsyncGenerator[Any, None]:
     try:
         async for piece in pieces:
             yield piece
+            # Pieces that are here already come without a pause: all else on this loop would wait for the last of them.
+            await asyncio.sleep(0)
     except BaseException as error:
         pieces.cancel()
         if isinstance(error, Exception) and _is_own_cancellation():

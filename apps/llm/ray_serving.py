@@ -278,6 +278,8 @@ class Endpoints:
         try:
             async for piece in bounded:
                 yield piece
+                # As in apps.common.calls.stream: a backlog of pieces leaves room for other requests.
+                await asyncio.sleep(0)
             outcome = "answered"
         except Exception:
             outcome = "failed"

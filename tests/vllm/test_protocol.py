@@ -18,8 +18,8 @@ def test_the_models_are_listed(app: App) -> None:
 
 
 def test_healthy_and_ready(app: App) -> None:
-    assert httpx.get(f"{app.url}/healthz").json()["settings"]["revision"] == "1"
-    steps = httpx.get(f"{app.url}/readyz").raise_for_status().json()["steps"]
+    assert httpx.get(f"{app.url}/healthz", timeout=60).json()["settings"]["revision"] == "1"
+    steps = httpx.get(f"{app.url}/readyz", timeout=60).raise_for_status().json()["steps"]
     assert set(steps.values()) == {"ok"}
 
 
@@ -112,9 +112,8 @@ REFUSED: list[tuple[str, dict[str, Any], type[openai.APIStatusError], str]] = [
     ("unknown model", {"model": "nobody", "messages": CHAT}, openai.NotFoundError, "model_not_found"),
     ("too many tokens", {"messages": CHAT, "max_tokens": CONTEXT}, openai.BadRequestError, "invalid_request_error"),
     ("too long", {"messages": [{"role": "user", "content": "a " * CONTEXT}]}, openai.BadRequestError, ""),
-    ("no text", {"messages": [{"role": "user", "content": ""}]}, openai.BadRequestError, ""),
     ("temperature", {"messages": CHAT, "temperature": 9}, openai.BadRequestError, ""),
-    ("role", {"messages": [{"role": "nobody", "content": "x"}]}, openai.BadRequestError, ""),
+    ("no messages", {"messages": []}, openai.BadRequestError, ""),
 ]
 
 
@@ -137,6 +136,14 @@ def test_the_request_id_comes_back(app: App) -> None:
     body = {"model": MODEL, "prompt": "x", "max_tokens": 1}
     answer = httpx.post(f"{app.url}/v1/completions", json=body, headers={"x-request-id": "mine-1"}, timeout=60)
     assert answer.headers["x-request-id"] == "mine-1"
+
+
+@pytest.mark.parametrize("app", [RAY_LLM], indirect=True)
+def test_a_chat_without_text_does_not_reach_ray_s_router(app: App) -> None:
+    """It divides by the length of the text (Ray 2.60)."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        app.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": ""}])
+    assert caught.value.param == "messages"
 
 
 @pytest.mark.parametrize("app", [RAY_LLM], indirect=True)
