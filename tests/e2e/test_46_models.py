@@ -157,7 +157,7 @@ def test_a_dead_backend_costs_no_failed_request_where_a_fallback_is_declared(
 def test_200_streams_of_which_a_fifth_leaves_leave_nothing_behind(
     through: str, models: Models, record: Callable[..., None]
 ) -> None:
-    """Through the gateway two hops must carry the news. Its own model: it has no fallback, so that none is elsewhere."""
+    """Through the gateway two hops carry the news. Its own model: it has no fallback, so that none is elsewhere."""
     if through == "llm":
         seen = llm_streams.measure(models.llm.url, CHAT, rounds=2)
     else:
