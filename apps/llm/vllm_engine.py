@@ -107,8 +107,9 @@ class VllmEngine:
         with self._booked() as booking, _refusals("input"):
             prompts = await self._llm.renderer.render_cmpl_async([_as_prompt(each) for each in inputs])
             found = await asyncio.gather(*(self._embedded(prompt) for prompt in prompts))
+            rows = [shortened(row, dimensions) for row, _ in found]
             booking.ended = True
-        return Vectors([shortened(row, dimensions) for row, _ in found], sum(tokens for _, tokens in found))
+        return Vectors(rows, sum(tokens for _, tokens in found))
 
     async def _embedded(self, prompt: Any) -> tuple[list[float], int]:
         from vllm.pooling_params import PoolingParams

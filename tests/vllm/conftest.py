@@ -19,7 +19,8 @@ CACHE = HERE.parents[1] / ".cache"
 MODEL, ADAPTER, ALIAS = "tiny", "tiny-adapted", "tiny-alias"
 RAY_LLM, OWN = "ray-serve-llm", "async-vllm"
 SERVER, ENGINE, INGRESS = f"LLMServer:{MODEL}", "LlmEngine", "Ingress"
-CONTEXT = 2048
+# So long that a whole answer takes a minute: a client that leaves does so before its end on any machine.
+CONTEXT = 16_384
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

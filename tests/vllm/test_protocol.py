@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from tests.vllm.conftest import ADAPTER, ALIAS, CONTEXT, MODEL, OWN, RAY_LLM, App
+from tests.vllm.serving import eventually
 
 CHAT: list[Any] = [{"role": "user", "content": "Where does the wombat land?"}]
 
@@ -19,8 +20,11 @@ def test_the_models_are_listed(app: App) -> None:
 
 def test_healthy_and_ready(app: App) -> None:
     assert httpx.get(f"{app.url}/healthz", timeout=60).json()["settings"]["revision"] == "1"
-    steps = httpx.get(f"{app.url}/readyz", timeout=60).raise_for_status().json()["steps"]
-    assert set(steps.values()) == {"ok"}
+    # Ray's router makes its actor at the first call, which imports vLLM: until then this says 503.
+    ready = eventually(
+        lambda: httpx.get(f"{app.url}/readyz", timeout=60), lambda answer: answer.status_code == 200, 120, "ready"
+    )
+    assert set(ready.json()["steps"].values()) == {"ok"}
 
 
 @pytest.mark.parametrize("name", [MODEL, ALIAS])

@@ -19,7 +19,7 @@ LONG: dict[str, Any] = {
     "max_tokens": CONTEXT - 100,
 }  # fmt: skip
 SHORT = {**LONG, "max_tokens": 200}
-QUIET_TIMEOUT_S = 60.0
+QUIET_TIMEOUT_S = 30.0
 
 
 def at_rest(app: App) -> dict[str, int]:

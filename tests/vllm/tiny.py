@@ -36,7 +36,7 @@ def make_model(folder: Path, seed: int = SEED) -> Path:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=HIDDEN, intermediate_size=256, num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, max_position_embeddings=2048,
+        num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, max_position_embeddings=16_384,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     # Large enough that one token is clearly the likeliest: bf16 rounds, and equal logits would make answers differ.
