@@ -44,7 +44,7 @@ def set_values(repository: Repository, image: str, operator_image: str, operator
     repository.replace(f"{OVERLAY}/sizing.env", "^cpuMax=.*$", "cpuMax=2")
     for folder in ("delivery", "platform"):
         shutil.copytree(repository.folder / "overlays/staging" / folder, repository.folder / ENVIRONMENT / folder)
-    # No controller of the Gateway API runs here: the platform would never be healthy (tests/e2e/test_45_one_host.py has one).
+    # No controller of the Gateway API runs here, so the platform would never be healthy; test_45_one_host.py has one.
     repository.edit(f"{ENVIRONMENT}/platform/kustomization.yaml", lambda platform: platform.pop("components"))
     for key, value in SETTINGS.items():
         repository.replace(f"{DELIVERY}/settings/delivery.env", f"^{key}=.*$", f"{key}={value}")

@@ -85,7 +85,12 @@ def test_each_image_has_its_own_lock_base_and_tag(
         "apps/rag/*\napps/images/pipeline-gpu/Dockerfile\napps/images/*/requirements.txt\n"
     )
     bases: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr(rootfs, "ensure", lambda *asked: bases.append(asked) or f"local/{asked[0]}:1")
+
+    def ensure(name: str, packages: list[str]) -> str:
+        bases.append((name, packages))
+        return f"local/{name}:1"
+
+    monkeypatch.setattr(rootfs, "ensure", ensure)
     reference, _ = pipeline_image.ensure(offline=True, name="pipeline-gpu")
     assert reference.startswith("local/pipeline-gpu:")
     assert bases == [("python-gpu-base", rootfs.PYTHON_GPU_PACKAGES)]
