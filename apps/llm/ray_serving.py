@@ -23,7 +23,7 @@ from vllm.entrypoints.pooling.embed.protocol import EmbeddingCompletionRequest
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.exceptions import VLLMClientError
 
-from apps.common.calls import readiness
+from apps.common.calls import readiness, stream
 from apps.common.deadline import Deadline
 from apps.common.errors import PipelineError, deadline_exceeded, overloaded
 from apps.common.guard import log_request
@@ -125,13 +125,43 @@ class Held:
         setattr(self.counts, outcome, getattr(self.counts, outcome) + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class CancellingHandle:
+    """A handle whose calls are cancelled when nobody reads them any more.
+
+    Ray's ingress only drops the answer then, which the replica sees when it has the next piece: for an answer that is not
+    streamed, when the engine has made all of it (2.60).
+    """
+
+    handle: Any
+
+    def options(self, **options: Any) -> "CancellingHandle":
+        """Return a handle with other options."""
+        return CancellingHandle(self.handle.options(**options))
+
+    def __getattr__(self, name: str) -> "CancellingMethod":
+        return CancellingMethod(getattr(self.handle, name).remote)
+
+
+@dataclass(frozen=True, slots=True)
+class CancellingMethod:
+    """One method of such a handle."""
+
+    call: Callable[..., Any]
+
+    def remote(self, *arguments: Any) -> AsyncGenerator[Any, None]:
+        """Return what the method yields."""
+        return stream(self.call, *arguments)
+
+
 class LlmIngress(OpenAiIngress, IngressReplica):  # type: ignore[misc]  # Ray has no types
     """Ray's OpenAiIngress behind the front of every ingress here (apps/common/http.py)."""
 
     live = RayIngressSettings
 
     def __init__(self, args: LlmArgs, llm_deployments: dict[str, Any], model_cards: dict[str, Any], **others: Any):
-        super().__init__(llm_deployments, model_cards, **others)
+        handles = {name: CancellingHandle(handle) for name, handle in llm_deployments.items()}
+        super().__init__(handles, model_cards, **others)
         self.limits = args.limits
         self.settings = RayIngressSettings()
         self.listed = sorted(llm_deployments)
