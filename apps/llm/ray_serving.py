@@ -129,7 +129,7 @@ class Held:
 class CancellingHandle:
     """A handle whose calls are cancelled when nobody reads them any more.
 
-    Ray's ingress only drops the answer then, which the replica sees when it has the next piece: for an answer that is not
+    Ray's ingress only drops the answer then, which the replica sees when it has the next piece: where the answer is not
     streamed, when the engine has made all of it (2.60).
     """
 
