@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,8 +22,11 @@ COMMANDS = {
 }
 
 
+READER_LEFT = 141  # what a shell says of a program that SIGPIPE ended
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 1 a clear error, 2 wrong usage, 130 interrupted."""
+    """Run one command. Returns the exit code: 0 done, 1 a clear error, 2 wrong usage, 130 interrupted, 141 reader left."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="rayops", description="AI pipelines on Ray Serve and Kubernetes, GitOps way.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -32,7 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             importlib.import_module(f"rayops.cli.{name}").add_arguments(command)
     options = parser.parse_args(given)
     try:
-        return int(importlib.import_module(f"rayops.cli.{options.command}").run(options))
+        code = int(importlib.import_module(f"rayops.cli.{options.command}").run(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `| head` has read enough; Python would flush the rest into the pipe when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
     except RayopsError as error:
         print(_one_line(error), file=sys.stderr)
         return 1

@@ -108,3 +108,14 @@ def test_an_error_is_one_line_with_way_out_and_evidence(
     assert line.startswith("rayops: it broke")
     assert "mend it" in line
     assert "/logs/x" in line
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """`rayops models list | head -1`: no traceback, neither from the print nor when Python flushes at its end."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "rayops", "models", "list"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    ended = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
