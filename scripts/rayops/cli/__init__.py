@@ -26,7 +26,7 @@ READER_LEFT = 141  # what a shell says of a program that SIGPIPE ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 1 a clear error, 2 wrong usage, 130 interrupted, 141 reader left."""
+    """Run one command. Returns 0 done, 1 a clear error, 2 wrong usage, 130 interrupted, 141 the reader left."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="rayops", description="AI pipelines on Ray Serve and Kubernetes, GitOps way.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
