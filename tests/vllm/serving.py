@@ -1,6 +1,7 @@
 """A Ray of its own on this machine, with free ports, and Serve configs put to it as KubeRay does."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -103,6 +104,15 @@ class LocalServe:
             return self.applications()
         except httpx.TransportError:
             return {}
+
+    def ingress_url(self) -> str:
+        """Return the address of a replica of the ingress, which Ray's HAProxy sends requests to."""
+        (node,) = self._http.get(self._dashboard).json()["proxies"]
+        config = Path(f"/tmp/haproxy-serve/{node}/haproxy.cfg").read_text()  # noqa: S108
+        found = re.search(r"^\s*server SERVE_REPLICA\S* (\S+:\d+)", config, re.MULTILINE)
+        if found is None:
+            raise LookupError(f"no replica in {config}")
+        return f"http://{found[1]}"
 
     def bundles(self) -> list[dict[str, float]]:
         """Return the resources of every bundle that is reserved."""

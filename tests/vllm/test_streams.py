@@ -55,11 +55,16 @@ def test_a_client_that_leaves_a_stream_aborts_it_in_the_engine(app: App) -> None
 
 
 def test_a_client_that_leaves_before_the_answer_aborts_it_in_the_engine(app: App) -> None:
+    """Of a replica, without Ray's HAProxy: that one passes on that a client left only where something is being sent.
+
+    Behind it an answer that is not streamed is made to its end, or to the end of its time (2.60, HAProxy 2.8).
+    """
     before = at_rest(app)
+    url = app.serve.ingress_url()
 
     async def leave() -> None:
         async with httpx.AsyncClient(timeout=120) as client:
-            asked = asyncio.ensure_future(client.post(f"{app.url}/v1/chat/completions", json=LONG))
+            asked = asyncio.ensure_future(client.post(f"{url}/v1/chat/completions", json=LONG))
             while not asked.done() and not held(await asyncio.to_thread(app.stats)):
                 await asyncio.sleep(0.01)
             assert asked.cancel(), "the answer came before the engine was seen at work"
