@@ -86,6 +86,8 @@ class LLMServer(RayLLMServer):  # type: ignore[misc]  # Ray has no types
             async for answer in answers:
                 held.run()
                 held.failed = held.failed or is_error(answer)
+                # Streams come in lists. What is no list is the whole answer: nobody asks for more, so this is its end.
+                held.ended = not isinstance(answer, list)
                 yield answer
             held.ended = True
         except Exception:
