@@ -215,7 +215,7 @@ def test_the_peak_counts_autoscaler_hosts_and_init_containers() -> None:
     first = [{"name": "wait", "resources": {"requests": {"cpu": "8"}}}]
     after = edited(after, f"{HEAD} initContainers", first)
     (made,) = judge([], [after])
-    assert made.peak.startswith("needs 14.5 CPU, 8.5 GiB, 1 GPU")  # head 8 (not 1 + 8) + 0.5, workers 4 + 2
+    assert made.peak.startswith("needs 14 CPU, 8.5 GiB, 1 GPU")  # head 8 (more than 1 + 0.5), workers 4 + 2
 
 
 def test_the_rules_are_those_of_the_ordered_hash() -> None:
