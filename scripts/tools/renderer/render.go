@@ -1,0 +1,229 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+)
+
+const (
+	originAnnotations      = "originAnnotations"
+	transformerAnnotations = "transformerAnnotations"
+)
+
+// origin of an object: the file that writes it, and those that transformed it, in that order, as kustomize's buildMetadata
+// says. The library notes every transformer at every object and reads all notes again for each: four times the work of
+// the build itself for this repository, so only mode chain asks for it.
+type origin struct {
+	File  string   `json:"file"`
+	Line  int      `json:"line"`
+	Chain []string `json:"chain"` // "PatchTransformer base/components/x/kustomization.yaml"
+}
+
+// build renders a folder. A panic of the library is an error like any other.
+func build(asked request, folder string) (done answer) {
+	done = answer{Folder: folder, Objects: []json.RawMessage{}, Files: []string{}, Absent: []string{}}
+	defer func() {
+		if fault := recover(); fault != nil {
+			done.Objects, done.Error = []json.RawMessage{}, fmt.Sprintf("kustomize: %v", fault)
+		}
+	}()
+	if asked.Mode == "mark" {
+		marked(asked, folder, &done)
+		return done
+	}
+	own := metadata{}
+	disk := onDisk(asked.Root, nil)
+	disk.change = func(name string, content []byte) []byte {
+		if asked.Mode == "chain" && isKustomization(name) && filepath.Dir(name) == filepath.Clean(folder) {
+			return own.ask(content)
+		}
+		return content
+	}
+	objects, err := run(disk, folder)
+	done.Files, done.Absent = append(done.Files, disk.read...), append(done.Absent, disk.absent...)
+	if err != nil {
+		done.Error = explain(disk, err)
+		return done
+	}
+	places := documents{disk: disk}
+	for _, object := range objects.Resources() {
+		if asked.Mode == "chain" {
+			done.Origins = append(done.Origins, originOf(object, folder, &places))
+			if err := own.clean(object); err != nil {
+				done.Error = err.Error()
+				return done
+			}
+		}
+		written, err := object.MarshalJSON()
+		if err != nil {
+			done.Error = err.Error()
+			return done
+		}
+		done.Objects = append(done.Objects, written)
+	}
+	return done
+}
+
+// run is `kustomize build FOLDER` without options (commands/build/build.go).
+func run(disk *files, folder string) (resmap.ResMap, error) {
+	options := krusty.MakeDefaultOptions()
+	return krusty.MakeKustomizer(options).Run(disk, filepath.Join(disk.root, folder))
+}
+
+// metadata remembers what a kustomization asked for by itself: that stays in the objects.
+type metadata struct{ origins, transformers bool }
+
+// ask adds both annotations to the file's buildMetadata.
+func (own *metadata) ask(content []byte) []byte {
+	documents, err := decode(content)
+	if err != nil || len(documents) != 1 || documents[0].Kind != yaml.MappingNode {
+		return content // the library says what is wrong
+	}
+	root := documents[0]
+	_, list := field(root, "buildMetadata")
+	if list == nil {
+		list = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+		root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "buildMetadata"}, list)
+	}
+	if list.Kind != yaml.SequenceNode {
+		return content
+	}
+	for _, item := range list.Content {
+		own.origins = own.origins || item.Value == originAnnotations
+		own.transformers = own.transformers || item.Value == transformerAnnotations
+	}
+	for _, name := range []string{originAnnotations, transformerAnnotations} {
+		list.Content = append(list.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name})
+	}
+	written, err := encode(documents)
+	if err != nil {
+		return content
+	}
+	return written
+}
+
+func (own *metadata) clean(object *resource.Resource) error {
+	if !own.origins {
+		if err := object.SetOrigin(nil); err != nil {
+			return err
+		}
+	}
+	if own.transformers {
+		return nil
+	}
+	return object.ClearTransformations()
+}
+
+func originOf(object *resource.Resource, folder string, places *documents) origin {
+	found := origin{Chain: []string{}}
+	if written, err := object.GetOrigin(); err == nil && written != nil && written.Repo == "" {
+		if written.Path != "" {
+			found.File = join(folder, written.Path)
+			found.Line = places.object(found.File, object)
+		} else if written.ConfiguredIn != "" {
+			found.File = join(folder, written.ConfiguredIn)
+			found.Line = places.generator(found.File, object)
+		}
+	}
+	if steps, err := object.GetTransformations(); err == nil {
+		for _, step := range steps {
+			file := step.ConfiguredIn
+			if file == "" {
+				file = step.Path
+			}
+			found.Chain = append(found.Chain, strings.TrimSpace(step.ConfiguredBy.Kind+" "+join(folder, file)))
+		}
+	}
+	return found
+}
+
+func join(folder, path string) string { return filepath.ToSlash(filepath.Join(folder, path)) }
+
+// documents finds objects in files by kind and name, or by name among the generators.
+type documents struct {
+	disk  *files
+	known map[string][]*yaml.Node
+}
+
+func (places *documents) of(file string) []*yaml.Node {
+	if places.known == nil {
+		places.known = map[string][]*yaml.Node{}
+	}
+	if _, found := places.known[file]; !found {
+		content, err := places.disk.FileSystem.ReadFile(filepath.Join(places.disk.root, file))
+		if err == nil {
+			places.known[file], _ = decode(content)
+		}
+	}
+	return places.known[file]
+}
+
+// object's first line; 1 where the file does not say.
+func (places *documents) object(file string, object *resource.Resource) int {
+	wanted := object.OrgId()
+	all := places.of(file)
+	for _, document := range all {
+		for _, item := range items(document, "items") {
+			all = append(all, item)
+		}
+	}
+	for _, document := range all {
+		_, meta := field(document, "metadata")
+		if text(document, "kind") == wanted.Kind && text(meta, "name") == wanted.Name {
+			return document.Line
+		}
+	}
+	return 1
+}
+
+func (places *documents) generator(file string, object *resource.Resource) int {
+	wanted := object.OrgId().Name
+	for _, document := range places.of(file) {
+		for _, list := range []string{"configMapGenerator", "secretGenerator"} {
+			for _, entry := range items(document, list) {
+				if text(entry, "name") == wanted && strings.EqualFold(list, object.GetKind()+"Generator") {
+					return entry.Line
+				}
+			}
+		}
+	}
+	return 1
+}
+
+var yamlLine = regexp.MustCompile(`yaml: (?:line (\d+): )?(.*)`)
+
+// explain gives the message of a build; where a file is no YAML, its name and line.
+func explain(disk *files, err error) string {
+	if disk.fault != nil {
+		return disk.fault.Error()
+	}
+	for _, name := range disk.read {
+		if !isYAML(name) {
+			continue
+		}
+		content, fault := disk.FileSystem.ReadFile(filepath.Join(disk.root, name))
+		if fault == nil {
+			_, fault = decode(content)
+		}
+		if fault == nil {
+			continue
+		}
+		if parts := yamlLine.FindStringSubmatch(fault.Error()); parts != nil {
+			line := parts[1]
+			if line == "" {
+				line = "1"
+			}
+			return fmt.Sprintf("%s:%s: no YAML: %s", name, line, parts[2])
+		}
+		return fmt.Sprintf("%s:1: no YAML: %s", name, fault)
+	}
+	return strings.ReplaceAll(err.Error(), disk.root+string(filepath.Separator), "")
+}
