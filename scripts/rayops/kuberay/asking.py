@@ -1,0 +1,126 @@
+"""Ask KubeRay: one process for many objects, answers kept by the content of object, program and operator's settings."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayops import proc
+from rayops.errors import RayopsError
+from rayops.kuberay import program
+from rayops.kuberay.operator import Operator, operator_of
+from rayops.paths import CACHE, content_hash
+from rayops.render.objects import Obj
+
+KINDS = ("RayService", "RayCluster", "RayJob")
+CACHED = CACHE / "kuberay" / "answers"
+TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the operator does with one object; without problems and refusals where it is taken.
+
+    problems: the controllers' validation in KubeRay's own words, one of each of its functions at most (they stop at
+    their first). refused: what the API server refuses by the CRD (required fields, values, CEL rules); then no
+    controller ever sees it. hash: GenerateHashWithoutReplicasAndWorkersToDelete of the cluster's spec, "" for a RayJob
+    that selects a cluster. prefix_hashes: those of the spec with only its first 0..n groups, [n] == hash.
+    pods: those that the operator creates, head first, then one replica of each group; none where the operator takes
+    the object not. Random ends of names are `xxxxx` (children) or left away (pods), UIDs are zeros.
+    """
+
+    problems: tuple[str, ...]
+    hash: str
+    prefix_hashes: tuple[str, ...]
+    pods: tuple[Obj, ...]
+    refused: tuple[str, ...] = ()
+
+
+def ask(objects: Sequence[Obj], *, operator: Operator | None = None) -> list[Answer]:
+    """The answers for RayServices, RayClusters and RayJobs, in their order.
+
+    operator: its settings, by default those of this repository's chart. Raises RayopsError for the first object that
+    the API server cannot take for one of these kinds: another kind, an unknown field or a value of a wrong type.
+    """
+    answers = []
+    for answer in ask_each(objects, operator=operator):
+        if isinstance(answer, RayopsError):
+            raise answer
+        answers.append(answer)
+    return answers
+
+
+def ask_each(objects: Sequence[Obj], *, operator: Operator | None = None) -> list[Answer | RayopsError]:
+    """As `ask`, but with the error in the place of an answer where an object cannot be decoded."""
+    if not objects:
+        return []
+    settings = operator or operator_of()
+    salt = f"{program.identity()} {settings.key()}"
+    written = [_written(obj) for obj in objects]
+    files = [CACHED / f"{content_hash(salt, text)}.json" for text in written if isinstance(text, str)]
+    known = {file: answer for file in set(files) if (answer := _read(file)) is not None}
+    texts = (text for text in written if isinstance(text, str))
+    if missing := {file: text for file, text in zip(files, texts, strict=True) if file not in known}:
+        for file, answer in zip(missing, _process(list(missing.values()), settings), strict=True):
+            _keep(file, answer)
+            known[file] = answer
+    each = iter(files)
+    return [
+        text if isinstance(text, RayopsError) else _answer(known[next(each)], obj)
+        for text, obj in zip(written, objects, strict=True)
+    ]
+
+
+def _written(obj: Obj) -> str | RayopsError:
+    """An object as JSON, the same for the same content. Dates that YAML made of text are text again."""
+    try:
+        return json.dumps(obj, sort_keys=True, default=str, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return RayopsError(f"{_name(obj)} cannot be written as JSON: {error}")
+
+
+def _process(objects: list[str], operator: Operator) -> list[dict[str, Any]]:
+    """The program's answers. objects: JSON, put into the question as they are."""
+    environment, gates = json.dumps(operator.environment), json.dumps(operator.gates)
+    question = f'{{"environment": {environment}, "gates": {gates}, "objects": [{", ".join(objects)}]}}'
+    output = proc.run([program.program(), program.schemas()], stdin=question, timeout=TIMEOUT)
+    answers: list[dict[str, Any]] = json.loads(output)
+    return answers
+
+
+def _answer(given: dict[str, Any], obj: Obj) -> Answer | RayopsError:
+    if given["error"]:
+        return RayopsError(f"{_name(obj)}: {given['error']}")
+    return Answer(
+        problems=tuple(given["problems"]),
+        hash=given["hash"],
+        prefix_hashes=tuple(given["prefix_hashes"]),
+        pods=tuple(given["pods"]),
+        refused=tuple(given["refused"]),
+    )
+
+
+def _name(obj: Obj) -> str:
+    """`RayService rag/rag`, as far as the object has such fields: it may be anything here."""
+    metadata = obj.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    names = "/".join(str(metadata[key]) for key in ("namespace", "name") if metadata.get(key))
+    return f"{obj.get('kind', '?')} {names or '?'}"
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):  # half written by a process that was ended
+        return None
+    return found
+
+
+def _keep(file: Path, answer: dict[str, Any]) -> None:
+    import tempfile
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as unfinished:
+        json.dump(answer, unfinished)
+    Path(unfinished.name).replace(file)

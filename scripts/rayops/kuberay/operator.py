@@ -1,0 +1,51 @@
+"""How the operator is installed, as far as its answers depend on it: environment variables and feature gates."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rayops.errors import RayopsError
+from rayops.paths import ROOT
+
+VALUES = Path("charts/kuberay-platform/values.yaml")
+SUBCHART = "kuberay-operator"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Settings of an installed operator. environment: its container's; gates: `A=true,B=false`, "" for the defaults."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    gates: str = ""
+
+    def key(self) -> str:
+        """Text that is the same for the same settings."""
+        return json.dumps([dict(sorted(self.environment.items())), self.gates])
+
+
+def operator_of(env: str | None = None, root: Path = ROOT) -> Operator:
+    """The operator as this repository's chart installs it in an environment (None: the chart's own values).
+
+    Where a repository has no such chart, KubeRay's defaults. Raises RayopsError where its values cannot be read.
+    """
+    values = _values(root / VALUES)
+    if env is not None:
+        values = {
+            **values,
+            **_values(root / "overlays" / env / "operator-values.yaml"),
+        }  # lists are replaced, as Helm does
+    gates = ",".join(f"{gate['name']}={str(gate['enabled']).lower()}" for gate in values.get("featureGates") or [])
+    return Operator({each["name"]: str(each["value"]) for each in values.get("env") or [] if "value" in each}, gates)
+
+
+def _values(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    import yaml
+
+    try:
+        return (yaml.safe_load(file.read_text("utf-8")) or {}).get(SUBCHART) or {}
+    except (yaml.YAMLError, AttributeError) as error:
+        raise RayopsError(f"{file}: no values of a Helm chart: {error}") from error
