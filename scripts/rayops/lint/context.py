@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rayops.lint.model import Finding, Rule
 from rayops.lint.view import KINDS, Ray
-from rayops.render.objects import Obj, name_of
+from rayops.render.objects import Obj
 
 if TYPE_CHECKING:
     from rayops.kuberay import Answer
@@ -51,7 +51,7 @@ class Context:
     def finding(self, rule: Rule, resource: "Resource", path: Sequence[str], message: str) -> Finding:
         """A finding at a field of a resource; `path` as in rayops.review.changes.Change.path."""
         place = place_of(resource, path)
-        return Finding(rule, name_of(resource.obj), tuple(path), message, self.source, place, rule.severity)
+        return Finding(rule, title(resource.obj), tuple(path), message, self.source, place, rule.severity)
 
 
 def place_of(resource: "Resource", path: Sequence[str]) -> "Place | None":
@@ -60,3 +60,11 @@ def place_of(resource: "Resource", path: Sequence[str]) -> "Place | None":
         if found := resource.place_of(path[:end]):
             return found
     return resource.place
+
+
+def title(obj: Obj) -> str:
+    """`RayService rag/rag`, whatever the object looks like."""
+    meta = obj.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    space = f"{meta['namespace']}/" if meta.get("namespace") else ""
+    return " ".join(f"{obj.get('kind', '?')} {space}{meta.get('name', '?')}".split())

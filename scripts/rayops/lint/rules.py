@@ -20,7 +20,7 @@ from rayops.lint.context import Context
 from rayops.lint.model import Finding, Rule
 
 Check = Callable[[Context], Iterator[Finding]]
-MODULES = ("schema", "kuberay", "safety", "pods", "serving", "traps", "fit")
+MODULES = ("engine", "schema", "kuberay", "safety", "images", "secrets", "exposure", "serving", "traps", "fit")
 
 _rules: dict[str, Rule] = {}
 _checks: list[tuple[Check, tuple[Rule, ...]]] = []
@@ -28,15 +28,20 @@ _checks: list[tuple[Check, tuple[Rule, ...]]] = []
 
 def check(*rules: Rule) -> Callable[[Check], Check]:
     """Register a check with the rules whose findings it yields. ValueError for an id that is taken."""
-    for rule in rules:
-        if _rules.setdefault(rule.id, rule) is not rule:
-            raise ValueError(f"two rules are named {rule.id}")
+    declare(*rules)
 
     def register(function: Check) -> Check:
         _checks.append((function, rules))
         return function
 
     return register
+
+
+def declare(*rules: Rule) -> None:
+    """Register rules whose findings come from elsewhere than a check. ValueError for an id that is taken."""
+    for rule in rules:
+        if _rules.setdefault(rule.id, rule) is not rule:
+            raise ValueError(f"two rules are named {rule.id}")
 
 
 def all_rules() -> dict[str, Rule]:

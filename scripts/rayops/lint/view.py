@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rayops.render.objects import Obj, name_of
+from rayops.render.objects import Obj
 
 if TYPE_CHECKING:
     from rayops.render.sources import Resource
@@ -128,7 +128,9 @@ class Ray:
     @property
     def name(self) -> str:
         """`RayService rag/rag`."""
-        return name_of(self.obj)
+        from rayops.lint.context import title
+
+        return title(self.obj)
 
     @property
     def spec(self) -> Obj:
@@ -143,7 +145,7 @@ class Ray:
     @property
     def cluster(self) -> Obj:
         """The cluster's spec; {} where it has none (a RayJob on a running cluster)."""
-        found = self.obj
+        found: Obj = self.obj
         for key in self.cluster_path:
             found = found.get(key) or {}
         return found
@@ -171,17 +173,14 @@ class Ray:
 
     @cached_property
     def serve(self) -> Obj:
-        """The Serve config as a mapping; {} where there is none, or where it is no YAML (the schema family says so)."""
-        import yaml
-
-        from rayops.lint.guard import loader
+        """The Serve config as a mapping; {} where there is none, or where Ray refuses it (schema family)."""
+        from rayops.lint import guard, schema
 
         text = self.spec.get("serveConfigV2") if self.kind == "RayService" else None
-        try:
-            found = yaml.load(str(text or ""), Loader=loader())  # noqa: S506 - a safe one
-        except (yaml.YAMLError, ValueError, RecursionError):
+        if text is None or any(not each.unknown for each in schema.serve_problems(text)):
             return {}
-        return found if isinstance(found, dict) else {}
+        found: Obj = guard.load(str(text))
+        return found
 
     @property
     def serve_path(self) -> Path:
