@@ -6,7 +6,7 @@ service = one(objects, "RayService")
 """
 
 from rayops.render.app import app_serve_file, read_serve_file, read_sizing
-from rayops.render.asks import Asks, asks_of
+from rayops.render.asks import Asks, asks_of, bundles_of
 from rayops.render.components import capabilities_of, components_of
 from rayops.render.kustomize import find_kustomize, render
 from rayops.render.objects import Obj, containers, images, name_of, node_ports, of_kind, one, pod_specs
@@ -19,6 +19,7 @@ __all__ = [
     "Obj",
     "app_serve_file",
     "asks_of",
+    "bundles_of",
     "capabilities_of",
     "components_of",
     "containers",

@@ -50,11 +50,11 @@ def _run(command: Sequence[str], overlay: Path) -> str:
     except OSError as error:
         raise RayopsError(f"{overlay}: {command[0]} does not start: {error}") from error
     if done.returncode != 0:
-        raise RayopsError(f"{overlay}: {_cause(done.stderr)}")
+        raise RayopsError(f"{overlay}: {cause(done.stderr)}")
     return done.stdout
 
 
-def _cause(stderr: str) -> str:
+def cause(stderr: str) -> str:
     """The innermost message of kustomize's nested ones, with the folder that it names."""
     text = _one_line(stderr.replace('\\"', '"'))
     text = re.sub(r'^E\d+ .*?err="|^[Ee]rror: ', "", text).rstrip('" ')

@@ -32,13 +32,14 @@ type request struct {
 
 // answer of one folder; all paths are relative to the root.
 type answer struct {
-	Folder  string            `json:"folder"`
-	Objects []json.RawMessage `json:"objects"`
-	Origins []origin          `json:"origins,omitempty"` // of each object
-	Files   []string          `json:"files"`             // that were read
-	Absent  []string          `json:"absent"`            // that were looked for and are not there
-	Marks   []mark            `json:"marks,omitempty"`   // mode mark: what each number in the objects stands for
-	Error   string            `json:"error,omitempty"`
+	Folder   string            `json:"folder"`
+	Objects  []json.RawMessage `json:"objects"`
+	Origins  []origin          `json:"origins,omitempty"`  // of each object
+	Files    []string          `json:"files"`              // that were read
+	Absent   []string          `json:"absent"`             // that were looked for and are not there
+	Marks    []mark            `json:"marks,omitempty"`    // mode mark: what each number in the objects stands for
+	Settings []setting         `json:"settings,omitempty"` // mode mark
+	Error    string            `json:"error,omitempty"`
 }
 
 func main() {

@@ -34,16 +34,25 @@ var untouched = []string{
 
 var untouchedBelow = []string{"labels", "annotations", "matchLabels", "selector", "finalizers", "matchExpressions"}
 
+// setting is a line of a kustomization that writes a field by itself, without a value that could be marked.
+type setting struct {
+	Kind  string `json:"kind"` // namespace, labels, annotations, image, replicas, ConfigMap, Secret
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	File  string `json:"f"`
+	Line  int    `json:"l"`
+}
+
 const attempts = 4 // the first without an error counts; each marks less (marker.may)
 
 type marker struct {
-	marks   []mark
-	attempt int
-	keep    map[string]bool
-	images  map[string]bool // names that an images entry looks for
-	changed map[string][]byte
-	roles   map[string]string
-	root    string
+	marks    []mark
+	attempt  int
+	keep     map[string]bool
+	images   map[string]bool // names that an images entry looks for
+	changed  map[string][]byte
+	roles    map[string]string
+	settings []setting
 }
 
 // may says what an attempt marks: everything; no single values of kustomizations; those of files only; mappings only.
@@ -83,7 +92,7 @@ func marked(asked request, folder string, done *answer) {
 			done.Objects = append(done.Objects, written)
 		}
 		if done.Error == "" {
-			done.Marks = m.marks
+			done.Marks, done.Settings = m.marks, m.settings
 			return
 		}
 	}
@@ -95,7 +104,7 @@ func marked(asked request, folder string, done *answer) {
 func newMarker(asked request, folder string, attempt int) *marker {
 	m := &marker{
 		attempt: attempt, keep: map[string]bool{"": true, "true": true, "false": true}, images: map[string]bool{},
-		changed: map[string][]byte{}, roles: map[string]string{}, root: asked.Root,
+		changed: map[string][]byte{}, roles: map[string]string{},
 	}
 	for _, word := range asked.Keep[folder] {
 		m.keep[word] = true
@@ -323,20 +332,21 @@ func (m *marker) kustomization(name string, content []byte) {
 		return
 	}
 	root := documents[0]
+	m.note(name, root)
 	for _, entry := range items(root, "patches") {
 		if _, inline := field(entry, "patch"); inline != nil && inline.Style == yaml.LiteralStyle {
 			m.nested(name, inline.Line, inline)
 		}
 	}
 	if m.may("setting") {
-		m.settings(name, root)
+		m.values(name, root)
 	}
 	if written, err := encode(documents); err == nil {
 		m.changed[name] = written
 	}
 }
 
-func (m *marker) settings(name string, root *yaml.Node) {
+func (m *marker) values(name string, root *yaml.Node) {
 	for _, entry := range items(root, "images") {
 		for _, key := range []string{"newName", "newTag", "digest"} {
 			_, value := field(entry, key)
@@ -360,6 +370,47 @@ func (m *marker) settings(name string, root *yaml.Node) {
 		if _, value := field(entry, "sourceValue"); value != nil && !m.keep[value.Value] {
 			value.Value += m.token(name, value.Line)
 			value.Tag = yaml.NodeTagString
+		}
+	}
+}
+
+// note keeps what the kustomization says of whole fields.
+func (m *marker) note(file string, root *yaml.Node) {
+	add := func(kind, name, value string, at *yaml.Node) {
+		m.settings = append(m.settings, setting{kind, name, value, file, at.Line})
+	}
+	if key, value := field(root, "namespace"); value != nil {
+		add("namespace", "", value.Value, key)
+	}
+	pairs := func(kind string, node *yaml.Node) {
+		if node != nil && node.Kind == yaml.MappingNode {
+			for at := 0; at+1 < len(node.Content); at += 2 {
+				add(kind, node.Content[at].Value, node.Content[at+1].Value, node.Content[at])
+			}
+		}
+	}
+	_, labels := field(root, "commonLabels")
+	pairs("labels", labels)
+	_, annotations := field(root, "commonAnnotations")
+	pairs("annotations", annotations)
+	for _, entry := range items(root, "labels") {
+		_, labels := field(entry, "pairs")
+		pairs("labels", labels)
+	}
+	for _, entry := range items(root, "images") {
+		if name := text(entry, "newName"); name != "" {
+			_, at := field(entry, "newName")
+			add("image", text(entry, "name"), name, at)
+		}
+	}
+	for _, entry := range items(root, "replicas") {
+		if _, at := field(entry, "count"); at != nil {
+			add("replicas", text(entry, "name"), at.Value, at)
+		}
+	}
+	for kind, list := range map[string]string{"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"} {
+		for _, entry := range items(root, list) {
+			add(kind, text(entry, "name"), "", entry)
 		}
 	}
 }
