@@ -188,10 +188,21 @@ class Kube:
             return exec_in_pod(self._api.configuration, namespace, pod, argv, container=chosen, timeout_s=timeout_s)
 
     def logs(
-        self, namespace: str, pod: str, container: str, *, previous: bool = False, limit_bytes: int = 1_000_000
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        previous: bool = False,
+        limit_bytes: int = 1_000_000,
+        since: str = "",
     ) -> str:
-        """The log of a container (of its last life when previous), its last `limit_bytes` bytes by lines."""
+        """The log of a container (of its last life when previous), its last `limit_bytes` bytes by lines.
+
+        since: a time as RFC 3339 has it; only what was written from then on.
+        """
         query = {"container": container, "previous": str(previous).lower(), "tailLines": "20000"}
+        query |= {"sinceTime": since} if since else {}
         path = self._path(o.POD, pod, namespace) + "/log"
         return self.request("GET", path, query=query)[-limit_bytes:].decode(errors="replace")
 

@@ -1,0 +1,157 @@
+"""What KubeRay and Ray Serve really do with every change of mutations.yaml: `./scripts/test --review`.
+
+tests/unit/review/test_mutations.py holds `rayops review` against the same rows, so what it says is what was seen here.
+With a new KubeRay or Ray the rows that fail name what has changed.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rayops.kube import Kube, KubeError, Obj
+from rayops.kube.objects import RAY_CLUSTER
+from rayops.paths import ROOT
+from rayops.render import one
+from tests.harness import Cluster, ServiceUnderTest, mutations, observe
+from tests.harness import overlay as o
+from tests.harness.mutations import CLUSTER, RECREATE, SERVICE, Mutation
+from tests.harness.observe import ClusterObserver, Mark, Seen, ServiceObserver
+
+pytestmark = [pytest.mark.cluster, pytest.mark.drill, pytest.mark.timeout(900)]
+ROWS = mutations.read(Path(__file__).parent / "mutations.yaml")
+OVERLAY = ROOT / "overlays" / "local" / "hello"
+
+
+def rows(subject: str) -> list[Mutation]:
+    return [row for row in ROWS if subject in row.verdict]
+
+
+@dataclass
+class LiveService:
+    """The RayService that every row changes, and that is itself again after it."""
+
+    service: ServiceUnderTest
+    seen: ServiceObserver
+
+    @property
+    def base(self) -> Obj:
+        return one(self.service.base, SERVICE)
+
+    def change(self, obj: Obj) -> tuple[Seen, Obj, Mark]:
+        """Apply the RayService and look at what happens."""
+        before, mark = self.seen.look(), self.seen.mark()
+        try:
+            self.service.kube.apply([obj], namespace=self.service.namespace)
+        except KubeError as error:
+            return Seen("rejected", because=str(error)), before, mark
+        self.seen.settle(mark)
+        return self.seen.verdict(before, mark), before, mark
+
+    def take_back(self) -> Seen:
+        """Apply the first RayService again; what that does, "" where an upgrade had to be forgotten."""
+        if self.seen.pending():
+            self.service.kube.apply([self.base], namespace=self.service.namespace)
+            self.seen.forget_pending()
+            self.seen.settle(self.seen.mark())
+            return Seen("")
+        return self.change(self.base)[0]
+
+
+def fresh(kube: Kube, namespace: str, name: str, subject: str, spec: Obj) -> ClusterObserver:
+    obj: Obj = {"apiVersion": "ray.io/v1", "kind": CLUSTER, "metadata": {"name": name}, "spec": copy.deepcopy(spec)}
+    if subject == RECREATE:
+        obj["spec"]["upgradeStrategy"] = {"type": "Recreate"}
+    kube.apply([obj], namespace=namespace)
+    return ClusterObserver(kube, namespace, name)
+
+
+@pytest.fixture(scope="module")
+def subject_service(
+    cluster: Cluster, kube: Kube, new_namespace: Callable[[str], AbstractContextManager[str]]
+) -> Iterator[LiveService]:
+    def wider(spec: Obj) -> None:
+        for group in spec["rayClusterConfig"]["workerGroupSpecs"]:
+            group["maxReplicas"] = 3
+
+    with new_namespace("verdicts") as namespace:
+        service = ServiceUnderTest.deploy(cluster, kube, namespace, OVERLAY, o.deletion_delay(0), o.spec(wider))
+        # The pods that are there and no more: a cluster that is to come is looked at and taken back, it need not start.
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-more-pods"}}
+        kube.apply([{**quota, "spec": {"hard": {"pods": "2"}}}], namespace=namespace)
+        yield LiveService(service, ServiceObserver(kube, namespace, service.name))
+
+
+@pytest.mark.parametrize("row", rows(SERVICE), ids=lambda row: row.id)
+def test_a_service(row: Mutation, subject_service: LiveService, record: Callable[..., None]) -> None:
+    seen, *_ = subject_service.change(row.apply(subject_service.base, SERVICE))
+    back = subject_service.take_back()
+    record(verdict=seen.verdict, restarted=sorted(seen.restarted), reconfigured=sorted(seen.reconfigured),
+           because=seen.because, back=back.verdict)  # fmt: skip
+    assert seen.verdict == row.expected(SERVICE, back=False), seen
+    if seen.verdict not in ("new-cluster", "rejected"):
+        assert (sorted(seen.restarted), sorted(seen.reconfigured)) == (sorted(row.restarts), sorted(row.reconfigures))
+    # What was ignored is what runs already; an upgrade was forgotten, not taken back.
+    if seen.verdict not in ("new-cluster", "ignored"):
+        assert (back.verdict or "new-cluster") == row.expected(SERVICE, back=True), back
+
+
+@pytest.fixture(scope="module")
+def namespace_of_clusters(new_namespace: Callable[[str], AbstractContextManager[str]]) -> Iterator[str]:
+    with new_namespace("verdicts-clusters") as namespace:
+        yield namespace
+
+
+@pytest.fixture(scope="module")
+def cluster_spec(subject_service: LiveService) -> Obj:
+    """One pod a group, and no scheduler that would place them: what is looked at is which pods there are."""
+    spec: Obj = copy.deepcopy(subject_service.base["spec"]["rayClusterConfig"])
+    spec["headGroupSpec"]["template"]["spec"]["schedulerName"] = "nobody"
+    for group in spec["workerGroupSpecs"]:
+        group["template"]["spec"]["schedulerName"] = "nobody"
+        group["replicas"] = 1
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("subject", "row"),
+    [(subject, row) for subject in (CLUSTER, RECREATE) for row in rows(subject)],
+    ids=lambda value: value if isinstance(value, str) else value.id,
+)
+def test_a_cluster(
+    subject: str, row: Mutation, kube: Kube, namespace_of_clusters: str, cluster_spec: Obj, record: Callable[..., None]
+) -> None:
+    namespace, name = namespace_of_clusters, row.id[:40]
+    seen_by = fresh(kube, namespace, name, subject, cluster_spec)
+    try:
+        start = observe.now()
+        seen_by.settle(Mark("2000-01-01T00:00:00.000Z", 0))
+        before, mark = seen_by.look(), seen_by.mark()
+        assert before["pods"], start
+        base = kube.get(RAY_CLUSTER, name, namespace)
+        manifest = {"apiVersion": "ray.io/v1", "kind": CLUSTER, "metadata": {"name": name}, "spec": cluster_spec}
+        if subject == RECREATE:
+            manifest["spec"] = {**cluster_spec, "upgradeStrategy": {"type": "Recreate"}}
+        try:
+            kube.apply([row.apply(manifest, subject)], namespace=namespace)
+        except KubeError as error:
+            seen = Seen("rejected", because=str(error))
+        else:
+            seen_by.settle(mark)
+            seen = seen_by.verdict(before, mark)
+        record(verdict=seen.verdict, because=seen.because, uid=base["metadata"]["uid"])
+        wanted = row.expected(subject, back=False)
+        assert seen.verdict == ("nothing" if wanted in ("none", "ignored") else wanted), seen
+    finally:
+        kube.delete(RAY_CLUSTER, name, namespace, grace_s=0)
+
+
+def test_every_kind_of_verdict_was_looked_for() -> None:
+    wanted = {verdict for row in ROWS for verdict in row.verdict.values()}
+    assert wanted == {
+        "none", "serve-in-place", "cluster-in-place", "new-cluster", "ignored", "rejected", "recreate-pods",
+    }  # fmt: skip
+    assert len(ROWS) >= 60
