@@ -38,7 +38,9 @@ def render(root: Path, chart: str, values: str = "") -> tuple[list[Obj], list[Pl
         loader.load_file(root / values, values)
     with _complete(root, chart) as folder:
         command: list[str | Path] = [tools.path("helm"), "template", "release", folder, "--namespace", "default"]
-        output = _run([*command, *(["--values", root / values] if values else [])], root, chart, folder)
+        if values:
+            command += ["--values", root / values]
+        output = _run(command, root, chart, folder)
     objects: list[Obj] = []
     places: list[Place] = []
     for text in re.split(r"^---\s*$", output, flags=re.MULTILINE):
@@ -64,9 +66,10 @@ def _run(command: Sequence[str | Path], root: Path, chart: str, folder: Path) ->
 
 @contextlib.contextmanager
 def _complete(root: Path, chart: str) -> Iterator[Path]:
-    """The chart's folder with its dependencies; KubeRay's operator of the pinned version is packaged where it is missing.
+    """The chart's folder with its dependencies.
 
-    RayopsError where another one is not there: Helm would have to ask a repository.
+    KubeRay's operator of the pinned version is packaged where it is missing. RayopsError where another one is not:
+    Helm would have to ask a repository.
     """
     folder = root / chart
     meta = (loader.load_file(folder / "Chart.yaml", f"{chart}/Chart.yaml") or [{}])[0]

@@ -1,4 +1,4 @@
-"""What is built by itself below a folder: Kustomization roots, charts with their values, plain manifests of Ray's kinds."""
+"""What is built by itself below a folder: Kustomization roots, charts with their values, manifests of Ray's kinds."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,8 +30,8 @@ class Found:
 def find(root: Path, below: str = "") -> Found:
     """Look through a tree, or a folder of it.
 
-    What Git ignores, hidden folders, and folders of tests (TESTS) are not part of it; those below such a folder are when it
-    is asked for by name.
+    What Git ignores, hidden folders, and folders of tests (TESTS) are not part of it; those below such a folder are,
+    when it is asked for by name.
     """
     kept = [PurePosixPath(name) for name in sorted(_files(root))]
     files = [file for file in kept if not TESTS & {*file.parts[:-1]}] if not below else kept

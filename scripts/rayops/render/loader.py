@@ -7,7 +7,7 @@ Values are those of JSON: what YAML would take for a date stays text, keys are t
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rayops.errors import RayopsError
 from rayops.render.objects import Obj
@@ -36,9 +36,10 @@ def load_file(path: Path, name: str = "") -> list[Obj]:
 
 
 def load_all(text: str, name: str) -> list[Obj]:
-    """The objects of a text with any number of documents, those inside `kind: List` one by one; empty ones are left out.
+    """The objects of a text with any number of documents, those inside `kind: List` one by one.
 
-    RayopsError with name:line where it is no YAML or JSON, a document is no mapping, or the text is beyond the bounds.
+    Empty ones are left out. RayopsError with name:line where it is no YAML or JSON, a document is no mapping, or the
+    text is beyond the bounds.
     """
     objects: list[Obj] = []
     for line, document in documents(text, name):
@@ -60,7 +61,7 @@ def documents(text: str, name: str) -> list[tuple[int, Any]]:
 
     if len(text) > MAX_BYTES:
         raise _too_large(name, len(text))
-    if text.lstrip()[:1] in ("{", "[") and (found := _json(text, name)) is not None:
+    if text.lstrip()[:1] in ("{", "[") and (found := _json(text)) is not None:
         return [(1, found)]
     try:
         bound(text, name)
@@ -81,7 +82,7 @@ def documents(text: str, name: str) -> list[tuple[int, Any]]:
 
 
 def bound(text: str, name: str) -> None:
-    """RayopsError where a text is nested too deeply, or its aliases stand for too much; it is only scanned, not built."""
+    """RayopsError where a text is nested too deeply, or its aliases stand for too much; it is only scanned."""
     import yaml
 
     sizes: dict[str, int] = {}
@@ -94,7 +95,7 @@ def bound(text: str, name: str) -> None:
             if len(open_) > MAX_DEPTH:
                 raise RayopsError(f"{name}:{line}: nested more than {MAX_DEPTH} deep")
         elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor, 1)
+            size = sizes.get(str(event.anchor), 1)
         elif isinstance(event, yaml.ScalarEvent):
             size = 1
             if event.anchor:
@@ -130,7 +131,7 @@ def _loader() -> "type[yaml.SafeLoader]":
         base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
         class Loader(base):  # type: ignore[misc]
-            yaml_implicit_resolvers = {
+            yaml_implicit_resolvers: ClassVar = {
                 first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
                 for first, rules in base.yaml_implicit_resolvers.items()
             }
@@ -154,7 +155,7 @@ def _key(key: Any) -> str:
     return "null" if key is None else str(key)
 
 
-def _json(text: str, name: str) -> Any:
+def _json(text: str) -> Any:
     """The value of a JSON text; None where it is no JSON (it may be YAML in flow style)."""
     depth = most = 0
     for sign in text:  # also counts brackets inside strings: those are balanced or the text is refused as YAML is

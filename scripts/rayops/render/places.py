@@ -1,7 +1,7 @@
-"""Where a field of a rendered object is written: by marks that a second build carried along, or by the lines of its file.
+"""Where a field of a rendered object is written: by marks that a second build carried along, or by the file's lines.
 
-The marks are those of scripts/tools/renderer/mark.go. Nothing is guessed: a value that came out of the marked build otherwise
-than it went in, or without a mark and with several lines that could have written it, has no place of its own.
+The marks are those of scripts/tools/renderer/mark.go. Nothing is guessed: a value that came out of the marked build
+otherwise than it went in, or without a mark and with several lines that could have written it, has no place of its own.
 """
 
 import re
@@ -266,7 +266,7 @@ def _shift(node: Any, lines: int) -> None:
             continue
         seen.add(id(each))
         mark = each.start_mark
-        each.start_mark = yaml.Mark(mark.name, mark.index, mark.line + lines, mark.column, None, None)
+        each.start_mark = yaml.Mark(mark.name, mark.index, mark.line + lines, mark.column, None, 0)
         if isinstance(each, yaml.MappingNode):
             waiting.extend(part for pair in each.value for part in pair)
         elif isinstance(each, yaml.SequenceNode):

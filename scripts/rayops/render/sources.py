@@ -4,8 +4,8 @@ for source in load(Path(".")):
     for resource in source.resources:
         print(source.name, resource.place, resource.place_of(("spec", "rayClusterConfig", "rayVersion")))
 
-All folders are built by one start of one program (rayops.render.renderer), and only those whose files have changed since
-(rayops.render.store). Works on any repository; nothing here knows the layout of this one.
+All folders are built by one start of one program (rayops.render.renderer), and only those whose files have changed
+since (rayops.render.store). Works on any repository; nothing here knows the layout of this one.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ Locate = Callable[[Path_], Place | None]
 
 
 class Resource:
-    """One object. `place` and `place_of` cost a second build of its folder when they are first asked for, then nothing."""
+    """One object. `place_of` costs a second build of its folder when it is first asked for, then nothing."""
 
     def __init__(self, obj: Obj, place: Place | None = None, locate: Locate | None = None) -> None:
         self.obj = obj
@@ -38,15 +38,16 @@ class Resource:
     @property
     def place(self) -> Place | None:
         """Where the object is written; None where nobody knows."""
-        return self.place_of(())
+        return self._place or (self._locate(()) if self._locate else None)
 
     def place_of(self, path: Path_) -> Place | None:
         """Where a field is written: the last patch, line of an env file, or source file that sets it.
 
-        path: keys, items of lists as `[name]` or `[0]`, as in rayops.review.changes.Change.path; below serveConfigV2 it goes on
-        in the Serve config. Of a field that is not there: the nearest one around it. Where it cannot be told: the object.
+        path: keys, items of lists as `[name]` or `[0]`, as in rayops.review.changes.Change.path; below serveConfigV2 it
+        goes on in the Serve config. Of a field that is not there: the nearest one around it. Where it cannot be told:
+        the object's place.
         """
-        return (self._locate(path) if self._locate else None) or self._place
+        return (self._locate(path) if path and self._locate else None) or self.place
 
     def __repr__(self) -> str:
         return f"Resource({self.obj.get('kind')}, {(self.obj.get('metadata') or {}).get('name')})"
@@ -56,8 +57,8 @@ class Resource:
 class Source:
     """One thing that was rendered. name: a folder, a chart (with its values file), a file; relative to the root.
 
-    kind: kustomize, helm, manifest. problem: one line, "" where it rendered. files: all that was read for it, relative to the
-    root.
+    kind: kustomize, helm, manifest. problem: one line, "" where it rendered. files: all that was read for it, relative
+    to the root.
     """
 
     name: str
@@ -70,8 +71,9 @@ class Source:
 def load(root: Path, targets: Sequence[str] = ()) -> list[Source]:
     """Render what the targets name, in their order; without targets all that discovery finds, sorted by name.
 
-    targets: folders with a kustomization or chart, files of YAML or JSON; of another folder, all that is found below it.
-    Paths relative to the root. What does not render is a Source with a problem. RayopsError for a target that is not there.
+    targets: folders with a kustomization or chart, files of YAML or JSON; of another folder, all that is found below
+    it. Paths relative to the root. What does not render is a Source with a problem. RayopsError for a target that is
+    not there.
     """
     root = root.resolve()
     found = discover.Found()
@@ -94,8 +96,8 @@ def load_file(path: Path) -> Source:
 def chains(root: Path, sources: Sequence[Source]) -> dict[str, list[dict[str, Any]]]:
     """What kustomize's buildMetadata says of each Kustomize source that rendered, of each object in order.
 
-    {"origin": "base/x.yaml:3", "chain": ["PatchTransformer base/kustomization.yaml", …]}. Every transformer is noted at every
-    object that it was given, changed or not. Builds all folders again, several times slower than without.
+    {"origin": "base/x.yaml:3", "chain": ["PatchTransformer base/kustomization.yaml", …]}. Every transformer is noted
+    at every object that it was given, changed or not. Builds all folders again, several times slower than without.
     """
     names = [source.name for source in sources if source.kind == "kustomize" and not source.problem]
     answers = renderer.ask(root.resolve(), names, "chain") if names else {}
@@ -136,12 +138,13 @@ def _add(root: Path, target: str, found: discover.Found) -> None:
 
 
 class _Marks:
-    """The marked builds of one load: of the first folder that is asked for alone, then of all that are left at once."""
+    """The marked builds of one load: the folder that is asked for, and ahead the next ones, each time twice as many."""
 
     def __init__(self, root: Path, store: Store) -> None:
         self._root, self._store = root, store
         self._waiting: dict[str, tuple[str, list[Obj], list[str]]] = {}
         self._done: dict[str, Marked] = {}
+        self._ahead = 1
 
     def add(self, name: str, key: str, objects: list[Obj], files: list[str]) -> None:
         """A folder that rendered."""
@@ -150,13 +153,16 @@ class _Marks:
     def of(self, name: str) -> Marked:
         """What the marked build of a folder said."""
         if name not in self._done:
-            self._ask([name] if not self._done else list(self._waiting))
+            names = list(self._waiting)
+            following = [each for each in names[names.index(name) :] if each not in self._done]
+            self._ask(following[: self._ahead])
+            self._ahead *= 2
         return self._done[name]
 
     def _ask(self, names: Sequence[str]) -> None:
         asked = []
         for name in names:
-            known = self._store.extra(self._waiting[name][0], "marks")
+            known = self._store.beside(self._waiting[name][0], "marks")
             if not self._keep(name, known):
                 asked.append(name)
         if not asked:
@@ -170,7 +176,8 @@ class _Marks:
             self._keep(name, answer)
 
     def _keep(self, name: str, answer: Any) -> bool:
-        parts = [answer.get(part) if isinstance(answer, dict) else None for part in ("objects", "marks", "settings")]
+        found = answer if isinstance(answer, dict) else {}
+        parts: list[Any] = [found.get(part) for part in ("objects", "marks", "settings")]
         if not all(isinstance(part, list) and all(isinstance(each, dict) for each in part) for part in parts):
             return False
         self._done[name] = Marked(*parts)
@@ -198,7 +205,7 @@ def _kustomize(root: Path, folders: Sequence[str]) -> list[Source]:
             key, result = hits[folder]
         else:
             answer = answers[folder]
-            result = {"objects": [obj for obj in answer["objects"] if obj], "files": answer["files"]}
+            result = {"objects": answer["objects"], "files": answer["files"], "places": answer.get("places") or []}
             if answer.get("error"):
                 files = frozenset(result["files"])
                 sources.append(Source(folder, "kustomize", (), cause(answer["error"]), files))
@@ -214,17 +221,31 @@ def _rendered(folder: str, result: dict[str, Any], marks: _Marks) -> Source:
     def locator(index: int, obj: Obj) -> Locate:
         return lambda path: marks.of(folder).locate(index, obj, path)
 
-    resources = tuple(Resource(obj, None, locator(index, obj)) for index, obj in enumerate(result["objects"]))
+    pairs = enumerate(zip(result["objects"], result["places"], strict=True))
+    resources = tuple(Resource(obj, _known(place), locator(index, obj)) for index, (obj, place) in pairs)
     return Source(folder, "kustomize", resources, "", frozenset(result["files"]))
 
 
+def _known(place: list[Any]) -> Place | None:
+    return Place(place[0], place[1]) if place[0] else None
+
+
 def _is_result(result: Any) -> bool:
+    """Whether what the store has is a whole result."""
+    parts = [result.get(part) if isinstance(result, dict) else None for part in ("objects", "files", "places")]
+    if not all(isinstance(part, list) for part in parts):
+        return False
+    objects, files, places = (list(part or []) for part in parts)
     return (
-        isinstance(result, dict)
-        and isinstance(result.get("objects"), list)
-        and isinstance(result.get("files"), list)
-        and all(isinstance(obj, dict) for obj in result["objects"])
+        all(isinstance(obj, dict) for obj in objects)
+        and all(isinstance(file, str) for file in files)
+        and len(places) == len(objects)
+        and all(_is_place(place) for place in places)
     )
+
+
+def _is_place(place: Any) -> bool:
+    return isinstance(place, list) and list(map(type, place)) == [str, int]
 
 
 def _identity(program: Path) -> str:
@@ -263,7 +284,7 @@ def _chart(root: Path, store: Store, name: str, chart: str, values: str, files: 
     # A file that came to the chart is not among those of the last render: their list is part of the name.
     known = f"{name} {hashlib.sha256(repr(files).encode()).hexdigest()}"
     hit = store.get(known)
-    if hit is not None and _is_result(hit[1]) and len(hit[1].get("places") or []) == len(hit[1]["objects"]):
+    if hit is not None and _is_result(hit[1]):
         result = hit[1]
     else:
         try:
@@ -274,7 +295,7 @@ def _chart(root: Path, store: Store, name: str, chart: str, values: str, files: 
         result = {"objects": objects, "files": files, "places": [[place.file, place.line] for place in places]}
         store.put(known, files, [], result)
     pairs = zip(result["objects"], result["places"], strict=True)
-    resources = tuple(Resource(obj, Place(str(place[0]), int(place[1]))) for obj, place in pairs)
+    resources = tuple(Resource(obj, _known(place)) for obj, place in pairs)
     return Source(name, "helm", resources, "", frozenset(files))
 
 

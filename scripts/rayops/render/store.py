@@ -1,8 +1,8 @@
 """Results by content: what was made of exactly these files, by this program, is not made again.
 
-A result belongs to a name ("overlays/prod/rag") and to the content of all files that were read for it, whichever tree they
-lie in, so a review finds the renders of the other revision here too. Files are read again only where their time, size
-or inode differs. Entries are written whole or not at all; one that cannot be read is as good as none.
+A result belongs to a name ("overlays/prod/rag") and to the content of all files that were read for it, whichever tree
+they lie in, so a review finds the renders of the other revision here too. Files are read again only where their time,
+size or inode differs. Entries are written whole or not at all; one that cannot be read is as good as none.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Store:
         return None
 
     def put(self, name: str, read: Iterable[str], absent: Iterable[str], result: Any) -> str:
-        """Keep a result; returns its key, under which `extra` keeps what belongs to it."""
+        """Keep a result; returns its key, under which `keep` puts what belongs to it."""
         files = {file: self.digest(file) for file in sorted({*read, *absent})}
         key = _hash(json.dumps([name, files]))
         _write(self.folder / f"{key}.json", result)
@@ -62,7 +62,7 @@ class Store:
         _write(self._index(name), [{"key": key, "files": files}, *others][:VERSIONS])
         return key
 
-    def extra(self, key: str, kind: str) -> Any:
+    def beside(self, key: str, kind: str) -> Any:
         """What was kept beside a result, None where nothing was."""
         return _read(self.folder / f"{key}.{kind}.json")
 

@@ -34,6 +34,7 @@ type request struct {
 type answer struct {
 	Folder   string            `json:"folder"`
 	Objects  []json.RawMessage `json:"objects"`
+	Places   [][]any           `json:"places,omitempty"`   // file and line of each object; "" where it takes mode mark to tell
 	Origins  []origin          `json:"origins,omitempty"`  // of each object
 	Files    []string          `json:"files"`              // that were read
 	Absent   []string          `json:"absent"`             // that were looked for and are not there

@@ -119,7 +119,8 @@ func newMarker(asked request, folder string, attempt int) *marker {
 		content[name] = read
 		if isKustomization(name) {
 			kustomizations = append(kustomizations, name)
-			m.assign(name, read)
+			documents, _ := decode(read)
+			m.assign(name, documents)
 		}
 	}
 	for _, name := range asked.Files[folder] {
@@ -139,8 +140,7 @@ func (m *marker) token(file string, line int) string {
 }
 
 // assign notes what the files are that a kustomization names.
-func (m *marker) assign(name string, content []byte) {
-	documents, _ := decode(content)
+func (m *marker) assign(name string, documents []*yaml.Node) {
 	for _, root := range documents {
 		note := func(file, role string) {
 			if _, after, found := strings.Cut(file, "="); found {
@@ -148,14 +148,17 @@ func (m *marker) assign(name string, content []byte) {
 			}
 			m.roles[path.Join(path.Dir(name), file)] = role
 		}
-		for _, list := range []string{"resources", "patchesStrategicMerge"} {
+		for _, list := range []string{"resources", "bases"} {
 			for _, entry := range items(root, list) {
-				note(entry.Value, "manifest")
+				note(entry.Value, "resource")
 			}
+		}
+		for _, entry := range items(root, "patchesStrategicMerge") {
+			note(entry.Value, "patch")
 		}
 		for _, list := range []string{"patches", "patchesJson6902"} {
 			for _, entry := range items(root, list) {
-				note(text(entry, "path"), "manifest")
+				note(text(entry, "path"), "patch")
 			}
 		}
 		for _, list := range []string{"configMapGenerator", "secretGenerator"} {
@@ -185,7 +188,7 @@ func (m *marker) file(name string, content []byte) {
 		if m.may("file") {
 			m.text(name, content)
 		}
-	case "manifest":
+	case "resource", "patch":
 		m.manifest(name, content)
 	}
 }

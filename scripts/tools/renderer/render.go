@@ -53,10 +53,12 @@ func build(asked request, folder string) (done answer) {
 		done.Error = explain(disk, err)
 		return done
 	}
-	places := documents{disk: disk}
+	places := newDocuments(disk)
 	for _, object := range objects.Resources() {
+		file, line := places.written(object)
+		done.Places = append(done.Places, []any{file, line})
 		if asked.Mode == "chain" {
-			done.Origins = append(done.Origins, originOf(object, folder, &places))
+			done.Origins = append(done.Origins, originOf(object, folder, places))
 			if err := own.clean(object); err != nil {
 				done.Error = err.Error()
 				return done
@@ -127,10 +129,10 @@ func originOf(object *resource.Resource, folder string, places *documents) origi
 	if written, err := object.GetOrigin(); err == nil && written != nil && written.Repo == "" {
 		if written.Path != "" {
 			found.File = join(folder, written.Path)
-			found.Line = places.object(found.File, object)
+			found.Line = max(1, places.object(found.File, object))
 		} else if written.ConfiguredIn != "" {
 			found.File = join(folder, written.ConfiguredIn)
-			found.Line = places.generator(found.File, object)
+			found.Line = max(1, places.generator(found.File, object))
 		}
 	}
 	if steps, err := object.GetTransformations(); err == nil {
@@ -147,55 +149,92 @@ func originOf(object *resource.Resource, folder string, places *documents) origi
 
 func join(folder, path string) string { return filepath.ToSlash(filepath.Join(folder, path)) }
 
-// documents finds objects in files by kind and name, or by name among the generators.
+// documents finds where the objects of one build are written.
 type documents struct {
-	disk  *files
-	known map[string][]*yaml.Node
+	disk      *files
+	resources []string // files that a kustomization lists as such, no patches
+	lists     []string // kustomizations
+}
+
+// One file is parsed once for all folders of a process.
+var parsed = map[string][]*yaml.Node{}
+
+func newDocuments(disk *files) *documents {
+	places := &documents{disk: disk}
+	roles := &marker{roles: map[string]string{}, images: map[string]bool{}}
+	for _, name := range disk.read {
+		if isKustomization(name) {
+			places.lists = append(places.lists, name)
+			roles.assign(name, places.of(name))
+		}
+	}
+	for _, name := range disk.read {
+		if roles.roles[name] == "resource" {
+			places.resources = append(places.resources, name)
+		}
+	}
+	return places
 }
 
 func (places *documents) of(file string) []*yaml.Node {
-	if places.known == nil {
-		places.known = map[string][]*yaml.Node{}
-	}
-	if _, found := places.known[file]; !found {
+	if _, found := parsed[file]; !found {
 		content, err := places.disk.FileSystem.ReadFile(filepath.Join(places.disk.root, file))
 		if err == nil {
-			places.known[file], _ = decode(content)
+			parsed[file], _ = decode(content)
 		}
 	}
-	return places.known[file]
+	return parsed[file]
 }
 
-// object's first line; 1 where the file does not say.
-func (places *documents) object(file string, object *resource.Resource) int {
+// written is the one place that has the object by kind and first name; "" where there are several, or none.
+func (places *documents) written(object *resource.Resource) (file string, line int) {
+	hits := 0
+	note := func(name string, at int) {
+		if at > 0 {
+			file, line, hits = name, at, hits+1
+		}
+	}
+	for _, name := range places.resources {
+		note(name, places.object(name, object))
+	}
+	for _, name := range places.lists {
+		note(name, places.generator(name, object))
+	}
+	if hits != 1 {
+		return "", 0
+	}
+	return file, line
+}
+
+// object's first line in a file; 0 where it has none, or several.
+func (places *documents) object(file string, object *resource.Resource) (line int) {
 	wanted := object.OrgId()
 	all := places.of(file)
 	for _, document := range all {
-		for _, item := range items(document, "items") {
-			all = append(all, item)
-		}
+		all = append(all, items(document, "items")...)
 	}
 	for _, document := range all {
 		_, meta := field(document, "metadata")
-		if text(document, "kind") == wanted.Kind && text(meta, "name") == wanted.Name {
-			return document.Line
+		if text(document, "kind") != wanted.Kind || text(meta, "name") != wanted.Name {
+			continue
 		}
+		if line > 0 {
+			return 0
+		}
+		line = document.Line
 	}
-	return 1
+	return line
 }
 
-func (places *documents) generator(file string, object *resource.Resource) int {
-	wanted := object.OrgId().Name
+func (places *documents) generator(file string, object *resource.Resource) (line int) {
 	for _, document := range places.of(file) {
-		for _, list := range []string{"configMapGenerator", "secretGenerator"} {
-			for _, entry := range items(document, list) {
-				if text(entry, "name") == wanted && strings.EqualFold(list, object.GetKind()+"Generator") {
-					return entry.Line
-				}
+		for _, entry := range items(document, strings.ToLower(object.GetKind()[:1])+object.GetKind()[1:]+"Generator") {
+			if text(entry, "name") == object.OrgId().Name && line == 0 {
+				line = entry.Line
 			}
 		}
 	}
-	return 1
+	return line
 }
 
 var yamlLine = regexp.MustCompile(`yaml: (?:line (\d+): )?(.*)`)
