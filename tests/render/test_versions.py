@@ -58,3 +58,9 @@ def test_go_modules_hold_the_pinned_tools() -> None:
     # Another module may pull an older one along (kubectl brings its own kustomize); the pinned one must be there.
     for module, name in PINNED_MODULES.items():
         assert pin(name) in required.get(module, set()), f"{module}: {required.get(module)} is not {name}"
+
+
+def test_kuberay_is_asked_in_the_version_that_is_installed() -> None:
+    """Exactly: an older one beside it would answer for another operator."""
+    text = (ROOT / "scripts/tools/kuberay-ask/go.mod").read_text()
+    assert re.findall(r"ray-project/kuberay/ray-operator v(\S+)", text) == [pin("KUBERAY_VERSION")]

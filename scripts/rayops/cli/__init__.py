@@ -14,6 +14,7 @@ COMMANDS = {
     "models": "the catalogue of models: check it, and write from it routes, server arguments, downloads and table",
     "matrix": "pipelines, deployments, resources and images as the overlays render them",
     "render": "everything that is built from a repository, with the line where each object is written",
+    "pods": "the pods that KubeRay would create of an overlay or manifest: for people, and for scanners",
     "review": "what a change of the overlays will do to what runs, as Markdown",
     "promote": "move image digests, or the platform's versions, from one environment to the next",
     "new": "a pipeline or an environment that passes all checks as it is made",

@@ -103,7 +103,7 @@ class Up:
             with self._step("prerequisites") as step:
                 _prerequisites(step)
             with self._step("tools") as step:
-                _tools(step)
+                _tools(step, checks=self.options.until == "tools")
             with self._step("node image") as step:
                 image = self._node_image(step)
             with self._step("cluster") as step:
@@ -224,12 +224,20 @@ def _prerequisites(step: "Step") -> None:
     step.say(note) if done else step.skip(note)
 
 
-def _tools(step: "Step") -> None:
+def _tools(step: "Step", *, checks: bool) -> None:
+    """What is pinned. checks: also the programs of rayops' own checks, which are else built when they are first asked."""
     from rayops.cluster import tools
 
     missing = tools.missing()
     if missing:
         tools.build(missing)
+    if checks:
+        from rayops.kuberay import program as kuberay
+        from rayops.render import renderer
+
+        for build in (renderer.program, kuberay.program, kuberay.schemas):
+            build()
+    if missing:
         step.say(f"{', '.join(tool.name for tool in missing)} built")
     else:
         step.skip(f"{', '.join(tools.TOOLS)} are there")

@@ -5,7 +5,7 @@ answers[0].problems                                    # () or what the operator
 answers[0].pods                                        # the pods that it would create
 """
 
-from rayops.kuberay.asking import KINDS, Answer, ask, ask_each
+from rayops.kuberay.asking import KINDS, Answer, ask, ask_each, is_ray
 from rayops.kuberay.operator import Operator, operator_of
 
-__all__ = ["KINDS", "Answer", "Operator", "ask", "ask_each", "operator_of"]
+__all__ = ["KINDS", "Answer", "Operator", "ask", "ask_each", "is_ray", "operator_of"]

@@ -18,6 +18,11 @@ CACHED = CACHE / "kuberay" / "answers"
 TIMEOUT = 120.0
 
 
+def is_ray(obj: Obj) -> bool:
+    """Whether an object is one that can be asked about."""
+    return obj.get("kind") in KINDS and str(obj.get("apiVersion", "")).startswith("ray.io/")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the operator does with one object; without problems and refusals where it is taken.

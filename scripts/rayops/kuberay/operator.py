@@ -25,17 +25,18 @@ class Operator:
         return json.dumps([dict(sorted(self.environment.items())), self.gates])
 
 
-def operator_of(env: str | None = None, root: Path = ROOT) -> Operator:
+def operator_of(env: str | None = None, root: Path = ROOT, *, strict: bool = False) -> Operator:
     """The operator as this repository's chart installs it in an environment (None: the chart's own values).
 
-    Where a repository has no such chart, KubeRay's defaults. Raises RayopsError where its values cannot be read.
+    Where a repository has no such chart or environment, KubeRay's defaults or the chart's; RayopsError when strict and
+    there is no such environment, and where values cannot be read.
     """
     values = _values(root / VALUES)
     if env is not None:
-        values = {
-            **values,
-            **_values(root / "overlays" / env / "operator-values.yaml"),
-        }  # lists are replaced, as Helm does
+        file = root / "overlays" / env / "operator-values.yaml"
+        if strict and not file.is_file():
+            raise RayopsError(f"no environment {env}: {file} is not there")
+        values = {**values, **_values(file)}  # lists are replaced, as Helm does
     gates = ",".join(f"{gate['name']}={str(gate['enabled']).lower()}" for gate in values.get("featureGates") or [])
     return Operator({each["name"]: str(each["value"]) for each in values.get("env") or [] if "value" in each}, gates)
 
