@@ -54,8 +54,12 @@ func build(asked request, folder string) (done answer) {
 		return done
 	}
 	places := newDocuments(disk)
+	kinds := map[string]int{}
 	for _, object := range objects.Resources() {
-		file, line := places.written(object)
+		kinds[object.GetKind()]++
+	}
+	for _, object := range objects.Resources() {
+		file, line := places.written(object, kinds[object.GetKind()] == 1)
 		done.Places = append(done.Places, []any{file, line})
 		if asked.Mode == "chain" {
 			done.Origins = append(done.Origins, originOf(object, folder, places))
@@ -129,7 +133,7 @@ func originOf(object *resource.Resource, folder string, places *documents) origi
 	if written, err := object.GetOrigin(); err == nil && written != nil && written.Repo == "" {
 		if written.Path != "" {
 			found.File = join(folder, written.Path)
-			found.Line = max(1, places.object(found.File, object))
+			found.Line = max(1, places.object(found.File, object, false))
 		} else if written.ConfiguredIn != "" {
 			found.File = join(folder, written.ConfiguredIn)
 			found.Line = max(1, places.generator(found.File, object))
@@ -186,28 +190,35 @@ func (places *documents) of(file string) []*yaml.Node {
 	return parsed[file]
 }
 
-// written is the one place that has the object by kind and first name; "" where there are several, or none.
-func (places *documents) written(object *resource.Resource) (file string, line int) {
+// written is the one place that has the object by kind and name, or, where a replacement has renamed it, by a kind of which
+// there is one object and one document; "" where there are several, or none. (Names before a rename are gone here: the
+// library has removed its notes.)
+func (places *documents) written(object *resource.Resource, alone bool) (file string, line int) {
 	hits := 0
 	note := func(name string, at int) {
-		if at > 0 {
+		if at != 0 {
 			file, line, hits = name, at, hits+1
 		}
 	}
 	for _, name := range places.resources {
-		note(name, places.object(name, object))
+		note(name, places.object(name, object, false))
 	}
 	for _, name := range places.lists {
 		note(name, places.generator(name, object))
 	}
-	if hits != 1 {
+	if hits == 0 && alone {
+		for _, name := range places.resources {
+			note(name, places.object(name, object, true))
+		}
+	}
+	if hits != 1 || line < 1 {
 		return "", 0
 	}
 	return file, line
 }
 
-// object's first line in a file; 0 where it has none, or several.
-func (places *documents) object(file string, object *resource.Resource) (line int) {
+// object's first line in a file, by kind and name or by kind alone; 0 where the file does not have it, -1 for several.
+func (places *documents) object(file string, object *resource.Resource, kind bool) (line int) {
 	wanted := object.OrgId()
 	all := places.of(file)
 	for _, document := range all {
@@ -215,11 +226,11 @@ func (places *documents) object(file string, object *resource.Resource) (line in
 	}
 	for _, document := range all {
 		_, meta := field(document, "metadata")
-		if text(document, "kind") != wanted.Kind || text(meta, "name") != wanted.Name {
+		if text(document, "kind") != wanted.Kind || !kind && text(meta, "name") != wanted.Name {
 			continue
 		}
 		if line > 0 {
-			return 0
+			return -1
 		}
 		line = document.Line
 	}
