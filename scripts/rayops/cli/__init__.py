@@ -12,6 +12,7 @@ COMMANDS = {
     "up": "from a bare machine to an answer: cluster, operator, pipeline",
     "down": "delete the cluster of this checkout, or stop the local Ray of --serve-only",
     "models": "the catalogue of models: check it, and write from it routes, server arguments, downloads and table",
+    "lint": "what is wrong with Ray's kinds in a repository: schema, fit, safety, Kustomize; before the merge",
     "matrix": "pipelines, deployments, resources and images as the overlays render them",
     "render": "everything that is built from a repository, with the line where each object is written",
     "pods": "the pods that KubeRay would create of an overlay or manifest: for people, and for scanners",

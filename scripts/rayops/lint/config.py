@@ -8,6 +8,7 @@
       - rule: pdb-missing
         where: ["overlays/local/**"]   # globs over the source or the file; left out: everywhere
         object: "RayService rag/*"     # glob over the object's name; left out: every one
+        path: "**maxReplicas"          # glob over the field, as reports show it; left out: every one
         reason: "one node: a budget would only block its drain"
         until: 2027-06-30              # after this day it counts again
 
@@ -31,7 +32,7 @@ NEVER = "never"
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _REASON: Schema = {"type": "string", "minLength": 10}
 _GLOBS: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
-_ENTRY: Schema = {"rule": _TEXT, "where": _GLOBS, "object": _TEXT, "reason": _REASON}
+_ENTRY: Schema = {"rule": _TEXT, "where": _GLOBS, "object": _TEXT, "path": _TEXT, "reason": _REASON}
 SCHEMA: Schema = {
     "type": "object",
     "properties": {
@@ -71,6 +72,7 @@ class Entry:
     rule: str
     where: tuple[str, ...]
     obj: str
+    path: str
     reason: str
     line: int
     severity: Severity | None = None
@@ -80,7 +82,8 @@ class Entry:
         """Whether it is about a finding."""
         places = (finding.source, finding.place.file if finding.place else finding.source)
         here = not self.where or any(_glob(glob).fullmatch(place) for glob in self.where for place in places)
-        return self.rule == finding.rule.id and here and bool(_glob(self.obj or "**").fullmatch(finding.obj))
+        named = _glob(self.obj or "**").fullmatch(finding.obj) and _glob(self.path or "**").fullmatch(finding.dotted)
+        return self.rule == finding.rule.id and here and bool(named)
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,16 @@ def _entry(name: str, given: dict[str, Any], line: int) -> Entry:
         day = datetime.date.fromisoformat(until) if until else None
     except ValueError as error:
         raise RayopsError(f"{name}:{line}: until: {until!r} is no day such as 2027-06-30") from error
-    where = tuple(given.get("where") or ())
-    return Entry(given["rule"], where, given.get("object", ""), given["reason"], line, given.get("severity"), day)
+    return Entry(
+        given["rule"],
+        tuple(given.get("where") or ()),
+        given.get("object", ""),
+        given.get("path", ""),
+        given["reason"],
+        line,
+        given.get("severity"),
+        day,
+    )
 
 
 def _lines(node: Any) -> dict[tuple[str, int], int]:

@@ -118,6 +118,9 @@ def _strict(node: Any) -> Any:
             made[key] = {name: _strict(each) for name, each in value.items()}
         elif key not in ("description", "format", "default") and not key.startswith("x-"):
             made[key] = _strict(value)
+    if "required" in made:  # the API server fills defaults in before it looks
+        filled = {name for name, each in (node.get("properties") or {}).items() if "default" in each}
+        made["required"] = [name for name in made["required"] if name not in filled]
     if "properties" in node and not node.get("x-kubernetes-preserve-unknown-fields"):
         made.setdefault("additionalProperties", False)
     return made

@@ -1,27 +1,23 @@
-"""YAML of strangers: one value or one clear error, whatever the bytes are."""
+"""YAML of strangers: values, or one clear error, whatever the text is (the guarded loader of rayops.render)."""
 
 from typing import Any
 
+from rayops.errors import RayopsError
+
 
 def load_all(text: str) -> list[Any]:
-    """All documents of a text. ValueError as `load` has it."""
-    import yaml
+    """The documents of a text as plain objects. ValueError, one line with the line's number, where it is no YAML."""
+    from rayops.render.loader import documents
 
     try:
-        return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        return [document for _, document in documents(text, "line")]
+    except RayopsError as error:
+        raise ValueError(" ".join(error.message.replace("line:", "line ", 1).split())[:200]) from error
 
 
 def load(text: str) -> Any:
-    """A document of YAML as plain objects. ValueError, one line, where it is none, or too deep."""
-    import yaml
-
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe ones
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    """The only document of a text; None where it is empty. ValueError as load_all, and where there are several."""
+    found = load_all(text)
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} documents where one is wanted")
+    return found[0] if found else None

@@ -92,12 +92,15 @@ def _incomplete(node: Any, path: Path) -> Iterator[Path]:
         items = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
         if any("$patch" in item for item in items):
             continue
-        if (key == "workerGroupSpecs" and not all(_whole_group(item) for item in items)) or (
-            key in ("containers", "initContainers") and not all("image" in item for item in items)
-        ):
+        whole = {"workerGroupSpecs": _whole_group, "containers": _whole_container, "initContainers": _whole_container}
+        if key in whole and not all(whole[key](item) for item in items):
             yield place
         else:
             yield from _incomplete(value, place)
+
+
+def _whole_container(container: dict[str, Any]) -> bool:
+    return "image" in container
 
 
 def _whole_group(group: dict[str, Any]) -> bool:
