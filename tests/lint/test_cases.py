@@ -3,7 +3,6 @@
 from collections import Counter
 from pathlib import Path
 
-import casebook
 import pytest
 
 from rayops.lint import all_rules
@@ -11,6 +10,7 @@ from rayops.lint.config import read
 from rayops.lint.engine import Report, lint
 from rayops.lint.rules import MODULES
 from rayops.render.sources import load
+from tests.lint import casebook
 
 CASES = casebook.read()
 

@@ -68,7 +68,7 @@ class Report:
         """Whether something remains of the severity from which on the policy says no."""
         if self.fail_on == NEVER:
             return False
-        bad = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]  # type: ignore[arg-type]
+        bad = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]
         return any(finding.severity in bad for finding in self.findings)
 
 
