@@ -225,7 +225,7 @@ def _prerequisites(step: "Step") -> None:
 
 
 def _tools(step: "Step", *, checks: bool) -> None:
-    """What is pinned. checks: also the programs of rayops' own checks, which are else built when they are first asked."""
+    """What is pinned. checks: also the programs of rayops' own checks, else built when they are first asked."""
     from rayops.cluster import tools
 
     missing = tools.missing()

@@ -25,21 +25,22 @@ def is_ray(obj: Obj) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the operator does with one object; without problems and refusals where it is taken.
+    """What the operator does with one object.
 
-    problems: the controllers' validation in KubeRay's own words, one of each of its functions at most (they stop at
-    their first). refused: what the API server refuses by the CRD (required fields, values, CEL rules); then no
-    controller ever sees it. hash: GenerateHashWithoutReplicasAndWorkersToDelete of the cluster's spec, "" for a RayJob
-    that selects a cluster. prefix_hashes: those of the spec with only its first 0..n groups, [n] == hash.
-    pods: those that the operator creates, head first, then one replica of each group; none where the operator takes
-    the object not. Random ends of names are `xxxxx` (children) or left away (pods), UIDs are zeros.
+    problems: () where it is taken, else who refuses it first, in their own words: the API server by the CRD (required
+    fields, values, CEL rules), and only after it KubeRay's controllers, one of each of their functions at most (they
+    stop at their first). admitted: False where it is the API server.
+    hash: GenerateHashWithoutReplicasAndWorkersToDelete of the cluster's spec, "" for a RayJob that selects a cluster.
+    prefix_hashes: those of the spec with only its first 0..n groups, [n] == hash.
+    pods: those that the operator creates, head first, then one replica of each group; none where the object is refused
+    or managed by another controller. Random ends of names are `xxxxx` (children) or left away (pods), UIDs are zeros.
     """
 
     problems: tuple[str, ...]
     hash: str
     prefix_hashes: tuple[str, ...]
     pods: tuple[Obj, ...]
-    refused: tuple[str, ...] = ()
+    admitted: bool = True
 
 
 def ask(objects: Sequence[Obj], *, operator: Operator | None = None) -> list[Answer]:
@@ -98,11 +99,11 @@ def _answer(given: dict[str, Any], obj: Obj) -> Answer | RayopsError:
     if given["error"]:
         return RayopsError(f"{_name(obj)}: {given['error']}")
     return Answer(
-        problems=tuple(given["problems"]),
+        problems=tuple(given["refused"] or given["problems"]),
         hash=given["hash"],
         prefix_hashes=tuple(given["prefix_hashes"]),
         pods=tuple(given["pods"]),
-        refused=tuple(given["refused"]),
+        admitted=not given["refused"],
     )
 
 

@@ -35,10 +35,8 @@ FORMATS = {"text": text, "yaml": as_yaml, "json": as_json}
 
 def complaints(obj: Obj, answer: Answer) -> list[str]:
     """A line for each reason why there are no pods."""
-    who = name_of(obj)
-    if answer.refused:
-        return [f"{who}: the API server refuses it: {each}" for each in answer.refused]
-    return [f"{who}: KubeRay refuses it: {each}" for each in answer.problems]
+    who = "KubeRay" if answer.admitted else "the API server"
+    return [f"{name_of(obj)}: {who} refuses it: {each}" for each in answer.problems]
 
 
 def _pods(answered: Answered) -> list[Obj]:

@@ -55,14 +55,21 @@ func (a *answer) fill(kind string, object map[string]any) error {
 		if err := decode(object, service); err != nil {
 			return err
 		}
+		spec := &service.Spec.RayClusterSpec
+		if utils.ManagedByExternalController(service.Spec.ManagedBy) != nil { // KubeRay looks no further
+			return a.hash(spec)
+		}
 		// controllers/ray/rayservice_controller.go: validateRayService
 		a.check(func() error { return utils.ValidateRayServiceMetadata(service.ObjectMeta) })
 		a.check(func() error { return utils.ValidateRayServiceSpec(service) })
-		return a.describe(&service.Spec.RayClusterSpec, func() (*rayv1.RayCluster, error) { return clusterOfService(service) })
+		return a.describe(spec, func() (*rayv1.RayCluster, error) { return clusterOfService(service) })
 	case "RayCluster":
 		cluster := &rayv1.RayCluster{}
 		if err := decode(object, cluster); err != nil {
 			return err
+		}
+		if utils.ManagedByExternalController(cluster.Spec.ManagedBy) != nil {
+			return a.hash(&cluster.Spec)
 		}
 		return a.describe(&cluster.Spec, func() (*rayv1.RayCluster, error) { return cluster, nil })
 	case "RayJob":
@@ -70,15 +77,26 @@ func (a *answer) fill(kind string, object map[string]any) error {
 		if err := decode(object, job); err != nil {
 			return err
 		}
+		return a.fillJob(job)
+	}
+	return fmt.Errorf("kind: %s is not answered", kind)
+}
+
+func (a *answer) fillJob(job *rayv1.RayJob) error {
+	spec := job.Spec.RayClusterSpec
+	managed := utils.ManagedByExternalController(job.Spec.ManagedBy) != nil
+	if !managed {
 		// controllers/ray/rayjob_controller.go: validateRayJob
 		a.check(func() error { return utils.ValidateRayJobMetadata(job.ObjectMeta) })
 		a.check(func() error { return utils.ValidateRayJobSpec(job) })
-		if job.Spec.RayClusterSpec == nil { // it runs in a cluster that is there
-			return nil
-		}
-		return a.describe(job.Spec.RayClusterSpec, func() (*rayv1.RayCluster, error) { return clusterOfJob(job) })
 	}
-	return fmt.Errorf("kind: %s is not answered", kind)
+	if spec == nil { // it runs in a cluster that is there
+		return nil
+	}
+	if managed {
+		return a.hash(spec)
+	}
+	return a.describe(spec, func() (*rayv1.RayCluster, error) { return clusterOfJob(job) })
 }
 
 // describe writes the hashes of a cluster's spec and, where nothing is wrong so far, what is wrong with the cluster that
@@ -102,7 +120,13 @@ func (a *answer) describe(spec *rayv1.RayClusterSpec, child func() (*rayv1.RayCl
 	if len(a.Problems) > 0 {
 		return nil
 	}
-	a.check(func() (err error) { a.Pods, err = podsOf(cluster); return err })
+	a.check(func() error {
+		pods, err := podsOf(cluster)
+		if err == nil {
+			a.Pods = pods
+		}
+		return err
+	})
 	return nil
 }
 
