@@ -3,6 +3,7 @@
 from rayops.fit.amounts import GIB, Amount, amount_of, pod_amount, pod_requests
 from rayops.fit.capacity import Capacity, GroupCapacity, capacity, surge_of
 from rayops.fit.cost import HOURS_PER_MONTH, Cost, GroupCost, cost, over_budget
+from rayops.fit.fits import Case, Fit, Unplaced, case, fits
 from rayops.fit.prices import Budget, Pool, Prices, find_prices, read_prices
 
 __all__ = [
@@ -11,15 +12,20 @@ __all__ = [
     "Amount",
     "Budget",
     "Capacity",
+    "Case",
     "Cost",
+    "Fit",
     "GroupCapacity",
     "GroupCost",
     "Pool",
     "Prices",
+    "Unplaced",
     "amount_of",
     "capacity",
+    "case",
     "cost",
     "find_prices",
+    "fits",
     "over_budget",
     "pod_amount",
     "pod_requests",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rayops.fit.devices import layouts, takes
-from rayops.fit.packing import BUDGET, DEEPEST, Bin, GivenUp, Item, Named, Pattern, Problem, less, minus, plus
+from rayops.fit.packing import BUDGET, DEEPEST, Bin, Item, Named, Pattern, Problem, less, minus, plus
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,10 @@ class Stuck:
 def stuck(items: Sequence[Item], bins: Sequence[Bin], budget: int = BUDGET) -> Stuck | None:
     """An item that a scheduler may fail to place although all fit; None where that cannot happen (see `pack` first).
 
-    Past the budget of steps nothing is claimed: None.
+    GivenUp past the budget of steps.
     """
     problem = Problem(items, bins)
     problem.steps = budget if len(problem.bins) <= DEEPEST else 0
-    try:
-        return _stuck(problem)
-    except GivenUp:
-        return None
-
-
-def _stuck(problem: Problem) -> Stuck | None:
     for kind, count in enumerate(problem.counts):
         if not count:
             continue

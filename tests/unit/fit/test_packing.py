@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rayops.fit.barring import stuck
 from rayops.fit.devices import UNIT, devices
-from rayops.fit.packing import Bin, Item, pack
+from rayops.fit.packing import Bin, GivenUp, Item, pack
 
 NAMES = ("a", "b")
 GPUS = st.sampled_from([(), (), (), (UNIT,), (5000,), (3000,), (6000,), (2 * UNIT,), (UNIT, UNIT)])
@@ -196,4 +196,21 @@ def test_what_costs_too_much_to_know_is_not_claimed() -> None:
     asked = [Item(f"i{size}", 11, {"CPU": size}, (), frozenset("a")) for size in (35, 34, 29, 23, 19)]
     there = [Bin("a", 16, {"CPU": 97})]
     assert pack(asked, there, budget=50).ok is None
-    assert stuck(asked, there, budget=5) is None
+    with pytest.raises(GivenUp):
+        stuck(asked, there, budget=5)
+
+
+def test_the_sum_of_fractions_is_not_enough() -> None:
+    three = [Item("i", 3, {}, (6000,), frozenset("a"))]
+    assert not pack(three, [Bin("a", 1, {}, 2)]).ok
+    assert pack(three, [Bin("a", 1, {}, 3)]).ok
+
+
+def test_fractions_that_came_first_may_leave_no_device_for_another() -> None:
+    """Two of 0.4 lie on one device: then only one of 0.6 finds another."""
+    asked = [Item("less", 2, {}, (4000,), frozenset("a")), Item("more", 2, {}, (6000,), frozenset("a"))]
+    assert pack(asked, [Bin("a", 1, {}, 2)]).ok
+    found = stuck(asked, [Bin("a", 1, {}, 2)])
+    assert found
+    assert found.item == "more"
+    assert stuck(asked, [Bin("a", 1, {}, 3)]) is None
