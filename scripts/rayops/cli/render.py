@@ -54,7 +54,8 @@ def _below(root: Any, path: str) -> str:
 
 
 def _problem(source: "Source") -> str:
-    return source.problem if source.name in source.problem else f"{source.name}: {source.problem}"
+    told = source.problem.startswith(source.name.split(" ")[0])
+    return source.problem if told else f"{source.name}: {source.problem}"
 
 
 def _text(found: Sequence["Source"]) -> Iterator[str]:

@@ -321,5 +321,5 @@ def _manifest(root: Path, file: str, name: str) -> Source:
 
         return locate
 
-    resources = tuple(Resource(obj, Place(name, 1), locator(index)) for index, obj in enumerate(objects))
+    resources = tuple(Resource(obj, None, locator(index)) for index, obj in enumerate(objects))
     return Source(name, "manifest", resources, "", frozenset({name}))

@@ -4,7 +4,6 @@ import contextlib
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -12,7 +11,8 @@ import yaml
 from rayops import proc
 from rayops.errors import RayopsError
 from rayops.paths import ROOT
-from rayops.render import Obj, render
+from rayops.render import Obj
+from rayops.render.sources import Source, load
 from rayops.review.changes import identity
 from rayops.review.effects import judge
 from rayops.review.markdown import Reviewed
@@ -68,12 +68,7 @@ def review(base: Path, head: Path, chosen: Sequence[str] = ()) -> list[Reviewed]
     for one in chosen:
         if not any(name == one or name.startswith(f"{one}/") for name in names):
             raise RayopsError(f"--overlay {one}: no overlay there", hint="a folder such as overlays/prod/rag")
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        was, now = (
-            list(pool.map(lambda name: _objects(base, name), names)),
-            pool.map(lambda n: _objects(head, n), names),
-        )
-        return list(_reviewed(names, was, list(now)))
+    return list(_reviewed(names, _rendered(base, names), _rendered(head, names)))
 
 
 Rendered = list[Obj] | RayopsError
@@ -95,11 +90,16 @@ def _reviewed(names: Sequence[str], was: Iterable[Rendered], now: Iterable[Rende
         yield Reviewed(name, tuple(verdicts))
 
 
-def _objects(root: Path, name: str) -> Rendered:
-    """The render of an overlay; nothing where it is not there."""
-    if not (root / name / "kustomization.yaml").is_file():
+def _rendered(root: Path, names: Sequence[str]) -> list[Rendered]:
+    """The render of each overlay, all in one start; nothing where it is not there."""
+    there = [name for name in names if (root / name / "kustomization.yaml").is_file()]
+    found = {source.name: source for source in load(root, there)} if there else {}
+    return [_objects(found.get(name)) for name in names]
+
+
+def _objects(source: Source | None) -> Rendered:
+    if source is None:
         return []
-    try:
-        return render(root / name)
-    except RayopsError as error:
-        return RayopsError(error.message.replace(f"{root}/", ""))
+    if source.problem:
+        return RayopsError(f"{source.name}: {source.problem}")
+    return [resource.obj for resource in source.resources]

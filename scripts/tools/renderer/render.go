@@ -78,9 +78,10 @@ func build(asked request, folder string) (done answer) {
 	return done
 }
 
-// run is `kustomize build FOLDER` without options (commands/build/build.go).
+// run is `kustomize build FOLDER` without options (kustomize/v5/commands/build/build.go, HonorKustomizeFlags).
 func run(disk *files, folder string) (resmap.ResMap, error) {
 	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionUnspecified
 	return krusty.MakeKustomizer(options).Run(disk, filepath.Join(disk.root, folder))
 }
 
