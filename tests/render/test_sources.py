@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from rayops import cli
 from rayops.errors import RayopsError
 from rayops.paths import ROOT, TOOLS
-from rayops.render import Obj, renderer
+from rayops.render import Obj, renderer, store
 from rayops.render.places import KEYS, Place
 from rayops.render.sources import Resource, Source, load, load_file
 from rayops.review.changes import KEYS as REVIEW_KEYS
@@ -144,12 +144,16 @@ def test_a_change_of_that_line_changes_that_field(tmp_path: Path) -> None:
 
 
 def test_nothing_is_built_again_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CACHE", tmp_path / ".cache")
     write(tmp_path, SMALL)
     asked: list[str] = []
     ask = renderer.ask
-    monkeypatch.setattr(renderer, "ask", lambda root, names, *rest, **more: (
-        asked.extend(names) or ask(root, names, *rest, **more)
-    ))  # fmt: skip
+
+    def asking(root: Path, folders: Sequence[str], mode: str) -> dict[str, Any]:
+        asked.extend(folders)
+        return ask(root, folders, mode)
+
+    monkeypatch.setattr(renderer, "ask", asking)
     first = load(tmp_path)
     assert [source.name for source in first] == ["a", "b"]
     assert asked == ["a", "b"]
@@ -160,7 +164,7 @@ def test_nothing_is_built_again_until_a_file_changes(tmp_path: Path, monkeypatch
     assert load(tmp_path)[0].resources[0].obj["data"] == {"size": "7"}
     assert asked == ["a", "b", "a"]
     (tmp_path / "b/Kustomization").write_text("")
-    assert "b" in asked[3:] or load(tmp_path)[1].problem, "a second kustomization file is a fault"
+    assert load(tmp_path)[1].problem, "a second kustomization file is a fault"
 
 
 SMALL = {
