@@ -4,9 +4,10 @@
       kind: RayCluster                        # of the object that is changed; left out: RayService
       set: {$head/serviceType: NodePort}      # changes of base.yaml; null takes a field away
       with: [other-rule]                      # what else cannot but be found
+      seen: false                             # admission cannot see it, though it sees the rule
       and: [{apiVersion: v1, kind: Secret…}]  # objects beside it
       alone: true                             # without base.yaml's PodDisruptionBudget
-      files: {base/kustomization.yaml: "…"}   # instead of an object: a tree of files
+      files: {base/kustomization.yaml: "…"}   # files beside it; with `build`, instead of an object
       build: overlay                          # the folder of it that is looked at
       config: "lint: {…}"                     # its .rayops.yaml
 
@@ -57,7 +58,7 @@ class Case:
     @property
     def is_tree(self) -> bool:
         """Whether it is files instead of an object."""
-        return "files" in self.given
+        return "build" in self.given
 
     def objects(self) -> list[dict[str, Any]]:
         """The object with its changes, and those beside it."""

@@ -13,7 +13,7 @@ from rayops.lint.view import Path, Ray
 # RE2's as well as Python's: base/policies has them too.
 SECRETS = r"(^|_)(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY)$"
 REFERENCE = r"^(\$|/)"
-CREDENTIALS = r"://[^/:@ ]+:[^/@ ]+@"
+CREDENTIALS = r"://[^/:@\s]+:[^/@\s]+@"
 
 IN_PLAIN = Rule(
     "secret-in-plain",
@@ -60,7 +60,8 @@ def in_plain(context: Context) -> Iterator[Finding]:
 def _plain(ray: Ray) -> Iterator[tuple[Path, str]]:
     for group in ray.groups:
         for container in group.containers:
-            for name, entry in container.env.items():
+            for entry in container.obj.get("env") or []:
+                name = str(entry.get("name"))
                 if is_plain(name, entry.get("value")):
                     yield (*container.path, "env", f"[{name}]", "value"), name
         if is_plain("PASSWORD", group.start_params.get("redis-password")):
