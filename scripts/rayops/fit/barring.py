@@ -45,7 +45,7 @@ class _Barring:
         item = problem.items[kind]
         # Bins that would take it when they are empty; the rest are no choice anyway.
         self.places = [place for place, each in enumerate(problem.bins) if problem.alone[each][kind]]
-        # Its siblings under STRICT_SPREAD lie in bins of their own, whatever else is there.
+        # Its siblings under STRICT_SPREAD bar the bins that they lie in.
         self.spare = item.apart
         self.failed: set[tuple[int, int, Pattern]] = set()
 
@@ -57,7 +57,7 @@ class _Barring:
         return None if found is None else self.problem.named(found)
 
     def _bar(self, number: int, spare: int, left: Pattern) -> list[tuple[int, Pattern]] | None:
-        if number + spare >= len(self.places):
+        if number == len(self.places):
             return []
         if (number, spare, left) in self.failed or not self._enough(number, spare, left):
             return None
@@ -66,10 +66,17 @@ class _Barring:
             rest = self._bar(number + 1, spare, minus(left, pattern))
             if rest is not None:
                 return [(place, pattern), *rest]
-        if spare and (rest := self._bar(number + 1, spare - 1, left)) is not None:
-            return rest
+        for sibling in self._siblings(left) if spare else ():
+            rest = self._bar(number + 1, spare - 1, less(left, sibling))
+            if rest is not None:
+                return [(place, plus((0,) * len(left), sibling)), *rest]
         self.failed.add((number, spare, left))
         return None
+
+    def _siblings(self, left: Pattern) -> list[int]:
+        """Pieces that may be of the same placement group, which bar a bin by lying there."""
+        key = self.problem.items[self.kind].key
+        return [each for each, count in enumerate(left) if count and self.problem.items[each].key == key]
 
     def _enough(self, number: int, spare: int, left: Pattern) -> bool:
         """Whether sums allow that so many bins are barred: each by one resource, its devices or a limit."""

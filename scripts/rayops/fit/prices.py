@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,8 +59,8 @@ class Prices(Strict):
     budgets: dict[str, Budget] = {}
 
     def budget(self, place: str) -> tuple[str, Budget] | None:
-        """The budget of a source such as `overlays/prod/rag`: the first part of its path that has one."""
-        for part in place.split("/"):
+        """The budget of a source such as `overlays/prod/rag`: of the first part of its path with one, else of `*`."""
+        for part in (*place.split("/"), "*"):
             if part in self.budgets:
                 return part, self.budgets[part]
         return None
@@ -69,8 +70,13 @@ def find_prices(root: Path) -> Prices | None:
     """The prices of a repository; None where it has none. RayopsError where they cannot be read."""
     for name in FILES:
         if (root / name).is_file():
-            return read_prices(root / name, name)
+            return _kept(root / name, name, (root / name).stat().st_mtime_ns)
     return None
+
+
+@lru_cache(maxsize=16)
+def _kept(file: Path, name: str, changed: int) -> Prices:  # noqa: ARG001 - read again where it has changed
+    return read_prices(file, name)
 
 
 def read_prices(file: Path, name: str = "") -> Prices:

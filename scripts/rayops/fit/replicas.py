@@ -7,8 +7,10 @@ and `ray.serve.llm:build_openai_app` makes its deployments from the config's own
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from rayops.errors import RayopsError
 from rayops.matrix import replicas
 from rayops.render import Obj, bundles_of, serve_config
 
@@ -61,7 +63,8 @@ class Deployment:
 def deployments_of(service: Obj) -> list[Deployment]:
     """The deployments that the Serve config of a RayService speaks of. RayopsError where it is no Serve config."""
     found = []
-    for number, application in enumerate(serve_config(service)["applications"]):
+    applications = _parsed(str(service["spec"].get("serveConfigV2"))) or serve_config(service)["applications"]
+    for number, application in enumerate(applications):
         label = str(application.get("name", number))
         where = ("spec", "serveConfigV2", "applications", f"[{label}]")
         listed = {str(each.get("name", "?")): each for each in application.get("deployments") or []}
@@ -71,6 +74,15 @@ def deployments_of(service: Obj) -> list[Deployment]:
             path = (*where, "deployments", f"[{name}]") if name in listed else (*where, "args")
             found.append(_deployment(label, name, options, path))
     return found
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> list[dict[str, Any]] | None:
+    """The applications of a Serve config, to read only; the same text is asked about at every size. None: see why."""
+    try:
+        return list(serve_config({"spec": {"serveConfigV2": text}})["applications"])
+    except RayopsError:
+        return None
 
 
 def _deployment(application: str, name: str, options: Mapping[str, Any], path: tuple[str, ...]) -> Deployment:

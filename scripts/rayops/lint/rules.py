@@ -20,7 +20,19 @@ from rayops.lint.context import Context
 from rayops.lint.model import Finding, Rule
 
 Check = Callable[[Context], Iterator[Finding]]
-MODULES = ("engine", "schema", "kuberay", "safety", "images", "secrets", "exposure", "serving", "traps", "fit")
+MODULES = (
+    "engine",
+    "schema",
+    "kuberay",
+    "safety",
+    "images",
+    "secrets",
+    "exposure",
+    "serving",
+    "traps",
+    "fit",
+    "batching",
+)
 
 _rules: dict[str, Rule] = {}
 _checks: list[tuple[Check, tuple[Rule, ...]]] = []

@@ -8,11 +8,14 @@ import yaml
 from rayops.errors import RayopsError
 from rayops.render.objects import Obj, name_of
 
+# libyaml's where it is there: ten times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def serve_config(service: Obj) -> dict[str, Any]:
     """The Serve config of a RayService as a mapping. RayopsError where it is none, or lists no applications."""
     try:
-        config = yaml.safe_load(service["spec"].get("serveConfigV2") or "")
+        config = yaml.load(service["spec"].get("serveConfigV2") or "", Loader=_LOADER)  # noqa: S506 - a safe one
     except yaml.YAMLError as error:
         raise RayopsError(f"{name_of(service)}: serveConfigV2 is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):

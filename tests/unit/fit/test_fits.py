@@ -156,6 +156,15 @@ def test_fragmentation_is_said() -> None:
     assert at_most(serve(deployment(2), deployment(1, 2)), workers(2, 3)).stuck == ""
 
 
+def test_the_bundles_of_one_replica_bar_workers_for_each_other() -> None:
+    bundles = {"placement_group_bundles": [{"CPU": 3}, {"CPU": 3}], "placement_group_strategy": "STRICT_SPREAD"}
+    assert at_most(serve({"num_replicas": 2, **bundles}), workers(4, 4)).stuck == ""
+    found = at_most(serve({"num_replicas": 1, **bundles}, deployment(2, 2)), workers(4, 3))
+    assert found.ok
+    assert found.stuck.startswith("D0 (3 CPU) finds no room")
+    assert at_most(serve({"num_replicas": 1, **bundles}, deployment(2, 1)), workers(4, 3)).stuck == ""
+
+
 def test_what_cannot_be_read_is_named() -> None:
     with pytest.raises(RayopsError, match=r"^RayService n/s: serveConfigV2: .*many"):
         at_most(serve({"num_replicas": "many"}), workers(1, 1))
