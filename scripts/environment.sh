@@ -71,6 +71,19 @@ vllm_environment() {
   touch "$vllm/.complete"
 }
 
+# checkov_environment: sets checkov=FOLDER, an environment with that scanner below .cache, in the same way.
+checkov_environment() {
+  local lock=scripts/requirements/checkov.txt
+  checkov="$root/.cache/checkov-$(sha256sum <"$root/$lock" | cut -c1-12)"
+  [[ -f $checkov/.complete ]] && return
+  printf 'checkov, once: 290 MB on disk …\n'
+  rm -rf "$root"/.cache/checkov-*
+  mkdir -p "$root/.cache"
+  new_environment "$checkov"
+  install_lock "$checkov" "$lock" --no-cache-dir
+  touch "$checkov/.complete"
+}
+
 # The two libraries of the system that vLLM's CPU kernels load; slim images of Debian have neither.
 vllm_libraries() {
   local python

@@ -15,6 +15,7 @@ PINNED_MODULES = {
     "sigs.k8s.io/kustomize/kustomize/v5": "KUSTOMIZE_VERSION",
     "github.com/yannh/kubeconform": "KUBECONFORM_VERSION",
     "github.com/rhysd/actionlint": "ACTIONLINT_VERSION",
+    "github.com/zegl/kube-score": "KUBE_SCORE_VERSION",
     "github.com/ray-project/kuberay/ray-operator": "KUBERAY_VERSION",
     "k8s.io/kubernetes": "KUBERNETES_VERSION",
     "github.com/argoproj/argo-cd/v3": "ARGOCD_VERSION",

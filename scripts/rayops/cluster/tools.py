@@ -63,6 +63,14 @@ ON_DEMAND = {
             "github.com/rhysd/actionlint.version",
             module="actionlint",
         ),
+        Tool(
+            "kube-score",
+            "KUBE_SCORE_VERSION",
+            ("version",),
+            "github.com/zegl/kube-score/cmd/kube-score",
+            "main.version",
+            module="kube-score",
+        ),
     )
 }
 
@@ -111,4 +119,4 @@ def _is_pinned(tool: Tool, program: Path) -> bool:
         answer = proc.run([program, *tool.version_arguments], timeout=20)
     except RayopsError:
         return False
-    return pin(tool.pin) in answer.replace("v", " ").replace("+", " ").split()
+    return pin(tool.pin) in answer.replace("v", " ").replace("+", " ").replace(",", " ").split()

@@ -1,4 +1,4 @@
-"""The pods of the operator's own code, and what its settings change; tests/e2e/test_47_pods.py holds them to live ones."""
+"""The pods of the operator's own code, and what its settings change; tests/e2e/test_47_pods.py: live ones are equal."""
 
 import pytest
 
