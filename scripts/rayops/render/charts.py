@@ -24,20 +24,18 @@ def files(root: Path, chart: str, values: str = "") -> list[str]:
     return [*(path.relative_to(root).as_posix() for path in inside), *([values] if values else [])]
 
 
-def render(root: Path, chart: str, values: str = "") -> tuple[list[Obj], list[Place]]:
-    """Objects of a chart with a values file, and where each is written.
+def render(root: Path, chart: str, values: str, program: Path) -> tuple[list[Obj], list[Place]]:
+    """Objects of a chart with a values file ("" for none), and where each is written. program: Helm.
 
     RayopsError, with file:line where Helm names one, when it does not render.
     """
-    from rayops.cluster import tools
-
     for file in ("Chart.yaml", "values.yaml"):
         if (root / chart / file).is_file():
             loader.load_file(root / chart / file, f"{chart}/{file}")
     if values:
         loader.load_file(root / values, values)
     with _complete(root, chart) as folder:
-        command: list[str | Path] = [tools.path("helm"), "template", "release", folder, "--namespace", "default"]
+        command: list[str | Path] = [program, "template", "release", folder, "--namespace", "default"]
         if values:
             command += ["--values", root / values]
         output = _run(command, root, chart, folder)

@@ -9,7 +9,9 @@ since (rayops.render.store). Works on any repository; nothing here knows the lay
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -261,26 +263,28 @@ def _identity(program: Path) -> str:
 
 
 def _helm(root: Path, charts: dict[str, list[str]]) -> list[Source]:
-    from rayops.render import charts as helm
-
     if not charts:
         return []
     from rayops.cluster import tools
 
-    store = Store(root, _identity(tools.path("helm")))
-    sources = []
-    for chart, values in charts.items():
-        for file in values or [""]:
-            name = f"{chart} ({file})" if file else chart
-            files = helm.files(root, chart, file)
-            sources.append(_chart(root, store, name, chart, file, files))
+    program = tools.path("helm")
+    store = Store(root, _identity(program))
+
+    def one(chart: str, file: str) -> Source:
+        name = f"{chart} ({file})" if file else chart
+        return _chart(root, store, program, name, chart, file)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a process
+        waiting = [pool.submit(one, chart, file) for chart, values in charts.items() for file in values or [""]]
+        sources = [each.result() for each in waiting]
     store.save()
     return sources
 
 
-def _chart(root: Path, store: Store, name: str, chart: str, values: str, files: list[str]) -> Source:
+def _chart(root: Path, store: Store, program: Path, name: str, chart: str, values: str) -> Source:
     from rayops.render import charts as helm
 
+    files = helm.files(root, chart, values)
     # A file that came to the chart is not among those of the last render: their list is part of the name.
     known = f"{name} {hashlib.sha256(repr(files).encode()).hexdigest()}"
     hit = store.get(known)
@@ -288,7 +292,7 @@ def _chart(root: Path, store: Store, name: str, chart: str, values: str, files: 
         result = hit[1]
     else:
         try:
-            objects, places = helm.render(root, chart, values)
+            objects, places = helm.render(root, chart, values, program)
         except RayopsError as error:
             problem = error.message + (f" → {error.hint}" if error.hint else "")
             return Source(name, "helm", (), problem, frozenset(files))

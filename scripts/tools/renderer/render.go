@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -54,13 +55,9 @@ func build(asked request, folder string) (done answer) {
 		return done
 	}
 	places := newDocuments(disk)
-	kinds := map[string]int{}
-	for _, object := range objects.Resources() {
-		kinds[object.GetKind()]++
-	}
-	for _, object := range objects.Resources() {
-		file, line := places.written(object, kinds[object.GetKind()] == 1)
-		done.Places = append(done.Places, []any{file, line})
+	written := places.written(objects.Resources())
+	for at, object := range objects.Resources() {
+		done.Places = append(done.Places, []any{written[at].file, written[at].line})
 		if asked.Mode == "chain" {
 			done.Origins = append(done.Origins, originOf(object, folder, places))
 			if err := own.clean(object); err != nil {
@@ -134,10 +131,10 @@ func originOf(object *resource.Resource, folder string, places *documents) origi
 	if written, err := object.GetOrigin(); err == nil && written != nil && written.Repo == "" {
 		if written.Path != "" {
 			found.File = join(folder, written.Path)
-			found.Line = max(1, places.object(found.File, object, false))
+			found.Line = places.object(found.File, object)
 		} else if written.ConfiguredIn != "" {
 			found.File = join(folder, written.ConfiguredIn)
-			found.Line = max(1, places.generator(found.File, object))
+			found.Line = max(1, places.generator(found.File, object.GetKind(), object.GetName()))
 		}
 	}
 	if steps, err := object.GetTransformations(); err == nil {
@@ -191,62 +188,88 @@ func (places *documents) of(file string) []*yaml.Node {
 	return parsed[file]
 }
 
-// written is the one place that has the object by kind and name, or, where a replacement has renamed it, by a kind of which
-// there is one object and one document; "" where there are several, or none. (Names before a rename are gone here: the
-// library has removed its notes.)
-func (places *documents) written(object *resource.Resource, alone bool) (file string, line int) {
-	hits := 0
-	note := func(name string, at int) {
-		if at != 0 {
-			file, line, hits = name, at, hits+1
-		}
-	}
-	for _, name := range places.resources {
-		note(name, places.object(name, object, false))
-	}
-	for _, name := range places.lists {
-		note(name, places.generator(name, object))
-	}
-	if hits == 0 && alone {
-		for _, name := range places.resources {
-			note(name, places.object(name, object, true))
-		}
-	}
-	if hits != 1 || line < 1 {
-		return "", 0
-	}
-	return file, line
+// place is a line of a file; none where it takes the marked build to tell.
+type place struct {
+	file string
+	line int
 }
 
-// object's first line in a file, by kind and name or by kind alone; 0 where the file does not have it, -1 for several.
-func (places *documents) object(file string, object *resource.Resource, kind bool) (line int) {
-	wanted := object.OrgId()
-	all := places.of(file)
-	for _, document := range all {
-		all = append(all, items(document, "items")...)
-	}
-	for _, document := range all {
-		_, meta := field(document, "metadata")
-		if text(document, "kind") != wanted.Kind || !kind && text(meta, "name") != wanted.Name {
-			continue
+// written is where each object is written: the one document or generator with its kind and name. A replacement may have
+// renamed it, and the library's notes of names before are gone here: then the one document of its kind that no other object
+// has by name, where it is also the one object of its kind that has none.
+func (places *documents) written(objects []*resource.Resource) []place {
+	found := make([]place, len(objects))
+	taken, lost := map[place]bool{}, map[string][]int{}
+	for at, object := range objects {
+		hits := places.named(object.GetKind(), object.GetName())
+		for _, hit := range hits {
+			taken[hit] = true
 		}
-		if line > 0 {
-			return -1
+		if len(hits) == 1 {
+			found[at] = hits[0]
+		} else {
+			lost[object.GetKind()] = append(lost[object.GetKind()], at)
 		}
-		line = document.Line
 	}
-	return line
+	for kind, those := range lost {
+		left := slices.DeleteFunc(places.named(kind, ""), func(each place) bool { return taken[each] })
+		if len(those) == 1 && len(left) == 1 {
+			found[those[0]] = left[0]
+		}
+	}
+	return found
 }
 
-func (places *documents) generator(file string, object *resource.Resource) (line int) {
-	for _, document := range places.of(file) {
-		for _, entry := range items(document, strings.ToLower(object.GetKind()[:1])+object.GetKind()[1:]+"Generator") {
-			if text(entry, "name") == object.OrgId().Name && line == 0 {
-				line = entry.Line
+// named are all places of a kind and name, "" for any name; generators have names only.
+func (places *documents) named(kind, name string) (found []place) {
+	for _, file := range places.resources {
+		for _, document := range places.all(file) {
+			_, meta := field(document, "metadata")
+			if text(document, "kind") == kind && (name == "" || text(meta, "name") == name) {
+				found = append(found, place{file, document.Line})
 			}
 		}
 	}
-	return line
+	for _, file := range places.lists {
+		if line := places.generator(file, kind, name); line > 0 {
+			found = append(found, place{file, line})
+		}
+	}
+	return found
+}
+
+// all documents of a file, and what stands in its lists.
+func (places *documents) all(file string) []*yaml.Node {
+	all := slices.Clone(places.of(file))
+	for _, document := range places.of(file) {
+		all = append(all, items(document, "items")...)
+	}
+	return all
+}
+
+// object's first line in a file; 1 where it is not told.
+func (places *documents) object(file string, object *resource.Resource) int {
+	for _, each := range places.named(object.GetKind(), object.GetName()) {
+		if each.file == file {
+			return each.line
+		}
+	}
+	return 1
+}
+
+// generator's first line in a kustomization; 0 where it has none of this kind and name.
+func (places *documents) generator(file, kind, name string) int {
+	if kind == "" {
+		return 0
+	}
+	for _, document := range places.of(file) {
+		for _, entry := range items(document, strings.ToLower(kind[:1])+kind[1:]+"Generator") {
+			if text(entry, "name") == name {
+				return entry.Line
+			}
+		}
+	}
+	return 0
 }
 
 var yamlLine = regexp.MustCompile(`yaml: (?:line (\d+): )?(.*)`)
