@@ -10,7 +10,7 @@ from pathlib import Path
 from rayops import proc
 from rayops.cluster import rootfs, tools
 from rayops.kube import Kube, Obj, Timeout, dig, eventually
-from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, name_of
+from rayops.kube.objects import NAMESPACE, POD, RAY_SERVICE, Kind, kind_of, name_of
 from rayops.paths import ROOT
 from rayops.pipeline import sample_of
 from rayops.render import render
@@ -105,6 +105,7 @@ def running(
         stack.enter_context(gpu.advertised_gpus(kube, GPUS))
         establish(kube, [*platform, *objects])
         kube.apply(platform)
+        stack.callback(without_policies, kube, platform)
         kube.apply([obj for obj in objects if obj["kind"] == "Namespace"])
         stack.callback(remove, kube, namespace, name)
         live.append(namespace)
@@ -116,6 +117,13 @@ def running(
         found.apply(objects)
         found.wait_healthy()
         yield found
+
+
+def without_policies(kube: Kube, platform: Sequence[Obj]) -> None:
+    """Other tests break rules on purpose, and the operator, not admission, is to refuse them."""
+    for obj in platform:
+        if obj["kind"].startswith("ValidatingAdmissionPolicy"):
+            kube.delete(kind_of(obj), name_of(obj))
 
 
 def delete_service(kube: Kube, namespace: str, name: str) -> None:

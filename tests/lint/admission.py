@@ -9,6 +9,8 @@ from typing import Any
 import celpy
 import yaml
 from celpy import celtypes
+from celpy.adapter import json_to_cel
+from celpy.evaluation import CELEvalError
 
 from rayops.paths import ROOT
 
@@ -23,8 +25,8 @@ def refusals(obj: dict[str, Any], allowed: str = "") -> Iterator[str]:
     """The messages of the validations that refuse an object."""
     for policy in policies():
         given: dict[str, Any] = {
-            "object": celpy.json_to_cel(obj),
-            "params": celpy.json_to_cel({"data": {"allowed": allowed}}),
+            "object": json_to_cel(obj),
+            "params": json_to_cel({"data": {"allowed": allowed}}),
         }
         variables = celtypes.MapType()
         given["variables"] = variables
@@ -37,7 +39,7 @@ def refusals(obj: dict[str, Any], allowed: str = "") -> Iterator[str]:
 
 def _value(expression: str, given: dict[str, Any]) -> Any:
     found = _program(expression).evaluate(given)
-    if isinstance(found, celpy.CELEvalError):
+    if isinstance(found, CELEvalError):
         raise found
     return found
 

@@ -142,7 +142,10 @@ class Answers:
         from rayops.kuberay import Answer, ask_each
 
         asked = ask_each(self._objects)
-        return [Answer((), "", (), (), (each.message,)) if isinstance(each, RayopsError) else each for each in asked]
+        return [
+            Answer((each.message,), "", (), (), admitted=False) if isinstance(each, RayopsError) else each
+            for each in asked
+        ]
 
 
 def _known(config: Config) -> None:

@@ -52,11 +52,10 @@ def accepted(context: Context) -> Iterator[Finding]:
     """Each object as the API server (values, CEL rules of the CRD) and KubeRay's controller would judge it."""
     for ray in context.ray:
         answer = context.kuberay(ray.obj)
-        for said in answer.refused if answer else ():
-            yield context.finding(CRD_SCHEMA, ray.resource, (), said)
         for said in answer.problems if answer else ():
-            path, fix = told(ray, said)
-            yield context.finding(REJECTS, ray.resource, path, f"{said} ({fix})" if fix else said)
+            path, fix = told(ray, said) if answer and answer.admitted else ((), "")
+            rule = REJECTS if answer and answer.admitted else CRD_SCHEMA
+            yield context.finding(rule, ray.resource, path, f"{said} ({fix})" if fix else said)
 
 
 def told(ray: Ray, said: str) -> tuple[Path, str]:
