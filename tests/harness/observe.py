@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rayops.kube import Kube, Obj, Timeout, eventually, itself
+from kubernetes.utils.quantity import parse_quantity
+
+from rayops.kube import Kube, KubeError, Obj, Timeout, eventually, itself
 from rayops.kube.objects import POD, RAY_CLUSTER, RAY_SERVICE, SERVICE, dig, labels_of, name_of
 from tests.harness import getters, selectors
 from tests.harness.faults import OPERATOR_NAMESPACE, operator_pods
@@ -72,6 +74,16 @@ class Operator:
         """How many times it has looked at the object."""
         return len({line["reconcileID"] for line in self.lines(since) if "reconcileID" in line})
 
+    def finished(self, since: str) -> bool:
+        """Whether it has looked at the object once more, from beginning to end. For RayClusters."""
+        begun: set[str] = set()
+        for line in self.lines(since):
+            if line["msg"] == "Reconciling Ingress" or line["msg"] == "reconcileHeadService":
+                begun.add(line["reconcileID"])
+            if line["msg"] == "Unconditional requeue after" and line["reconcileID"] in begun:
+                return True
+        return False
+
     def submitted(self, since: str) -> bool:
         """Whether it has sent a Serve config to the dashboard, and that was accepted."""
         return any(line.get("message", "").startswith("Cached Serve config") for line in self.lines(since))
@@ -79,7 +91,8 @@ class Operator:
 
 def _is_refusal(line: Obj) -> bool:
     error = str(line.get("error", ""))
-    of_validation = bool(error) and line["msg"] == error
+    # validateRayService logs the error as its own message, rayClusterReconcile says what is invalid.
+    of_validation = bool(error) and (line["msg"] == error or line["msg"].endswith(" is invalid"))
     return of_validation or bool(re.search(r"UpdateDeployments fail: 4\d\d|error converting YAML|yaml: ", error))
 
 
@@ -101,14 +114,19 @@ class ServiceObserver:
         """All that a verdict compares."""
         service = self._service()
         cluster = self._kube.get(RAY_CLUSTER, selectors.active_cluster(service), self._namespace)
-        head = getters.head_pod(self._kube, self._namespace, name_of(cluster))
+        serving = self._kube.get(SERVICE, f"{self._name}-serve-svc", self._namespace)
+        try:
+            head, serve = getters.head_pod(self._kube, self._namespace, name_of(cluster)), self._serve()
+        except (LookupError, KubeError):
+            head, serve = {}, {"applications": {}}  # suspended: no pods, so nobody who could be asked
         return {
             "service": service["spec"],
             "cluster": cluster["spec"],
             "cluster uid": cluster["metadata"]["uid"],
             "head labels": labels_of(head),
-            "serve service": self._kube.get(SERVICE, f"{self._name}-serve-svc", self._namespace)["spec"].get("type"),
-            "replicas": deployments(self._serve()),
+            "serve type": serving["spec"].get("type"),
+            "serve notes": dig(serving, "metadata", "annotations", default={}),
+            "replicas": deployments(serve),
         }
 
     def mark(self) -> Mark:
@@ -162,38 +180,45 @@ class ServiceObserver:
         after = self.look()
         assert after["cluster uid"] == before["cluster uid"], "another cluster, and nobody said so"
         asked = after["service"]
-        restarted, reconfigured = replaced(before["replicas"], after["replicas"])
-        done = (restarted, reconfigured)
-        changed = [key for key in ("rayClusterConfig", "serveService") if asked.get(key) != before["service"].get(key)]
-        if "rayClusterConfig" in changed and after["cluster"] == before["cluster"]:
+        done = replaced(before["replicas"], after["replicas"])
+        if typed(after["cluster"]) != typed(asked["rayClusterConfig"]):
             return Seen("ignored", *done, because="the RayCluster has not got it")
-        if "serveService" in changed and after["serve service"] == before["serve service"]:
+        wanted = dig(asked, "serveService", "spec", "type")
+        noted = dig(asked, "serveService", "metadata", "annotations", default={})
+        if (wanted or after["serve type"]) != after["serve type"] or not noted.items() <= after["serve notes"].items():
             return Seen("ignored", *done, because="the Service has not got it")
-        if after["cluster"] != before["cluster"] or after["head labels"] != before["head labels"]:
+        differs = typed(after["cluster"]) != typed(before["cluster"])
+        if differs or after["head labels"] != before["head labels"]:
             return Seen("cluster-in-place", *done, because="the same RayCluster has got it")
         if self.operator.submitted(mark.since):
             return Seen("serve-in-place", *done, because="submitted to the dashboard")
         return Seen("none")
 
-    def forget_pending(self) -> None:
+    def remember(self) -> Obj:
+        """The running cluster as `forget_pending` puts it back: its spec, and what KubeRay notes of it."""
+        cluster = self._kube.get(RAY_CLUSTER, selectors.active_cluster(self._service()), self._namespace)
+        return {"metadata": {"annotations": cluster["metadata"]["annotations"]}, "spec": cluster["spec"]}
+
+    def forget_pending(self, running: Obj) -> None:
         """Take back an upgrade at once: KubeRay itself would bring up a third cluster and wait for it.
 
-        The specification must be the running cluster's again. What was to come is left without an owner's interest, and
-        KubeRay deletes it.
+        running: what the cluster was when the specification of now was its own: one that got a group in place cannot
+        lose it in place, so the group is taken from it by hand. What was to come is left with nobody's interest, and
+        KubeRay deletes it. It looks again at once because an annotation changes: without a head pod of what was to come
+        it waits longer each time.
         """
-
-        def forgotten() -> str:
-            if pending := self.pending():
-                empty = {"status": {"pendingServiceStatus": None}}
-                self._kube.patch(RAY_SERVICE, self._name, self._namespace, empty, subresource="status")
-            return pending
+        active = selectors.active_cluster(self._service())
+        self._kube.patch(RAY_CLUSTER, active, self._namespace, running)
 
         def alone() -> set[str]:
-            forgotten()
+            if self.pending():
+                empty = {"status": {"pendingServiceStatus": None}}
+                self._kube.patch(RAY_SERVICE, self._name, self._namespace, empty, subresource="status")
+            nudge = {"metadata": {"annotations": {"rayops.io/looked-at": now()}}}
+            self._kube.patch(RAY_SERVICE, self._name, self._namespace, nudge)
             return selectors.names(getters.ray_clusters(self._kube, self._namespace)())
 
-        active = selectors.active_cluster(self._service())
-        eventually(alone, lambda names: names == {active}, bool, Timeout.LONG, f"only {active} is left")
+        eventually(alone, lambda names: names == {active}, bool, Timeout.LONG, f"only {active} is left", every=2.0)
 
 
 class ClusterObserver:
@@ -218,12 +243,16 @@ class ClusterObserver:
     def settle(self, mark: Mark) -> None:
         """Wait until the operator has taken the change or said why not."""
 
+        # A look may have begun before the change, and the status of a RayCluster tells no generation where nothing of
+        # it changes: so one more look is asked for, and the change was there when it began.
+        asked = now()
+        nudge = {"metadata": {"annotations": {"rayops.io/looked-at": asked}}}
+        self._kube.patch(RAY_CLUSTER, self._name, self._namespace, nudge)
+
         def seen() -> Any:
             if self.operator.refusal(mark.since):
                 return True
-            cluster = self._cluster()
-            observed = dig(cluster, "status", "observedGeneration") == cluster["metadata"]["generation"]
-            return observed and self.operator.reconciles(mark.since) >= 1 and self._complete(cluster)
+            return self.operator.finished(asked) and self._complete(self._cluster())
 
         eventually(seen, itself, bool, Timeout.MEDIUM, f"the operator has seen the change of {self._name}")
 
@@ -254,6 +283,18 @@ class ClusterObserver:
 
     def _pods(self) -> list[Obj]:
         return self._kube.list(POD, self._namespace, labels={"ray.io/cluster": self._name})
+
+
+def typed(node: Any, path: tuple[str, ...] = ()) -> Any:
+    """An object as the operator's typed one is: nothing that is empty, and quantities by their value."""
+    if isinstance(node, dict):
+        made = {key: typed(each, (*path, key)) for key, each in node.items()}
+        return {key: each for key, each in made.items() if each not in (None, {}, [])}
+    if isinstance(node, list):
+        return [typed(each, path) for each in node]
+    if len(path) > 1 and path[-2] in ("requests", "limits"):
+        return parse_quantity(node)
+    return node
 
 
 def deployments(status: Obj) -> dict[str, tuple[frozenset[str], str]]:

@@ -10,7 +10,13 @@ from rayops.errors import RayopsError
 from rayops.promote import edit, live, plan
 from rayops.promote.live import Live
 from rayops.promote.plan import Edit
-from rayops.review import markdown, revisions
+from rayops.render.sources import load
+from rayops.review.compare import compare
+from rayops.review.inputs import Side
+from rayops.review.report import markdown
+
+# What the renders of a promotion read.
+FOLDERS = ("apps", "base", "overlays")
 
 
 @dataclass(frozen=True)
@@ -111,19 +117,21 @@ class Promotion:
         """Render both sides in a copy of the tree."""
         with tempfile.TemporaryDirectory(prefix="rayops-promote-") as folder:
             after = Path(folder)
-            for part in revisions.FOLDERS:
+            for part in FOLDERS:
                 if (self.root / part).is_dir():
                     shutil.copytree(self.root / part, after / part, ignore=shutil.ignore_patterns("__pycache__"))
             plan.write(after, self.edits)
             there = f"overlays/{self.asked.target}"
             chosen = [there] if self.asked.platform else [f"{there}/{name}" for name in names]
-            found = revisions.review(self.root, after, chosen)
-        for each in found:
-            if each.problem:
-                raise RayopsError(
-                    f"{each.overlay} would not render: {each.problem}", hint="mend it there, then promote"
-                )
-        return markdown.report(found, f"{self.asked.target} as it is")
+            sides = [
+                Side(name, root, tuple(load(root, [each for each in chosen if (root / each).is_dir()])))
+                for name, root in ((f"{self.asked.target} as it is", self.root), ("promoted", after))
+            ]
+            found = compare(*sides)
+            text = markdown.report(found)
+        if found.problems:
+            raise RayopsError(f"{found.problems[0]} after the promotion", hint="mend it there, then promote")
+        return text
 
     def write(self) -> None:
         """Change the files, unless it is a dry run."""

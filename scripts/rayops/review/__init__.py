@@ -1,19 +1,24 @@
-"""What a change of overlays will do: per object the fields, and for Ray's kinds what KubeRay does with them.
+"""What a change of overlays will do: for each object of Ray a verdict, and all that a reviewer wants to know beside it.
 
-verdicts = judge(before, after)          # objects of one overlay at two revisions
-print(markdown.report([Reviewed("overlays/prod/rag", verdicts)], "main"))
+with side("main", checkout) as before, side("", checkout) as after:
+    review = compare(before, after)
+print(FORMATS["markdown"](review))
+
+changes → effects (KubeRay's rules and its own hash) → compare (items, cost, findings, who inherits) → report.
 """
 
 from rayops.review.changes import MISSING, Change, changes
-from rayops.review.effects import Effect, Judged, Verdict, effect, judge
+from rayops.review.effects import Code, Effect, Judged, Touch, Verdict, effect, judge
 from rayops.review.resources import Amount, cluster_amounts
 
 __all__ = [
     "MISSING",
     "Amount",
     "Change",
+    "Code",
     "Effect",
     "Judged",
+    "Touch",
     "Verdict",
     "changes",
     "cluster_amounts",

@@ -1,35 +1,87 @@
 """What KubeRay 1.6.2 does with a change: a table of rules, and how the changes of one object weigh on each other.
 
+The rules say which field does what and why. What counts for a cluster is KubeRay's own hash of it (rayops.kuberay):
+where that is equal nothing arrives, whatever was written differently. tests/e2e/verdicts/mutations.yaml
+holds both against what a live operator did.
+
 Read from its source, below ray-operator/controllers/ray: rayservice_controller.go (shouldUpdateCluster,
 shouldPrepareNewCluster, reconcileServices, updateHeadPodServeLabel), raycluster_controller.go
 (shouldRecreatePodsForUpgrade), rayjob_controller.go, utils/util.go (GenerateHashWithoutReplicasAndWorkersToDelete).
 For a Serve config from Ray 2.60: serve/_private/version.py and deploy_utils.py (get_app_code_version).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from rayops.render import Obj, name_of
+from rayops.errors import RayopsError
+from rayops.render import Obj, name_of, serve_config
 from rayops.review.changes import MISSING, ORDER, Change, of_object, pairs
 from rayops.review.resources import Amount, cluster_amounts
+
+if TYPE_CHECKING:
+    from rayops.kuberay import Answer
+
+
+class Code(StrEnum):
+    """The verdict for machines, the gravest first."""
+
+    REJECTED = "rejected"
+    DELETED = "deleted"
+    RECREATE_PODS = "recreate-pods"
+    NEW_CLUSTER = "new-cluster"
+    IGNORED = "ignored"
+    CLUSTER_IN_PLACE = "cluster-in-place"
+    SERVE_IN_PLACE = "serve-in-place"
+    CREATED = "created"
+    NONE = "none"
 
 
 class Effect(StrEnum):
     """What happens, the gravest first: the first of its changes' effects is the object's."""
 
-    REFUSED = "refused by the API server"
+    REFUSED = "rejected"
+    DELETED = "deleted"
     PODS_DELETED = "all pods deleted at once"
     NEW_CLUSTER = "new cluster"
-    DELETED = "deleted"
-    CREATED = "created"
-    CLUSTER_UPDATE = "cluster updated in place"
-    SERVE_UPDATE = "Serve updated in place"
     NOT_APPLIED = "not applied to what runs"
     SERVE_SERVICE = "serve Service, with the next cluster"
+    CLUSTER_UPDATE = "cluster updated in place"
     AT_ONCE = "taken at once"
+    SERVE_UPDATE = "Serve updated in place"
+    CREATED = "created"
     APPLIED = "changed"
+    NEXT = "counts from the next change"
     NOTHING = "nothing"
+
+    @property
+    def code(self) -> Code:
+        """The verdict that it is."""
+        return _CODES.get(self, Code.NONE)
+
+
+_CODES = {
+    Effect.REFUSED: Code.REJECTED,
+    Effect.DELETED: Code.DELETED,
+    Effect.PODS_DELETED: Code.RECREATE_PODS,
+    Effect.NEW_CLUSTER: Code.NEW_CLUSTER,
+    Effect.NOT_APPLIED: Code.IGNORED,
+    Effect.SERVE_SERVICE: Code.IGNORED,
+    Effect.CLUSTER_UPDATE: Code.CLUSTER_IN_PLACE,
+    Effect.AT_ONCE: Code.CLUSTER_IN_PLACE,
+    Effect.SERVE_UPDATE: Code.SERVE_IN_PLACE,
+    Effect.CREATED: Code.CREATED,
+}
+
+
+class Touch(StrEnum):
+    """What a change of a Serve config does to replicas that run: of its deployment, or of its whole application."""
+
+    NOTHING = ""
+    RECONFIGURE = "reconfigure"
+    RESTART = "restart"
+    RESTART_APPLICATION = "restart-application"
 
 
 @dataclass(frozen=True)
@@ -41,6 +93,7 @@ class Rule:
     path: tuple[str, ...]
     effect: Effect
     why: str
+    touch: Touch = Touch.NOTHING
 
     def fits(self, kind: str, path: Sequence[str]) -> bool:
         """Whether the rule speaks of this field."""
@@ -54,17 +107,26 @@ class Judged:
     change: Change
     effect: Effect
     why: str
+    touch: Touch = Touch.NOTHING
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What happens to one object. peak: what old and new pods request together, where a cluster is made."""
+    """What happens to one object. restarts: Serve deployments (APPLICATION/NAME) whose replicas are replaced.
+
+    reconfigures: those that keep their replicas and get another configuration. old, new: the object, None where it is
+    not there. peak: what old and new pods request together, where a cluster is made.
+    """
 
     obj: str
     effect: Effect
     why: str
     changes: tuple[Judged, ...]
     peak: str = ""
+    restarts: tuple[str, ...] = ()
+    reconfigures: tuple[str, ...] = ()
+    old: Obj | None = None
+    new: Obj | None = None
 
 
 GROUP = "spec rayClusterConfig workerGroupSpecs"
@@ -76,9 +138,9 @@ _MUTED = "left out of KubeRay's hash: the running cluster keeps the old value"
 _LIVE_JOB = "the operator reads it at its next look"
 
 
-def _rules(kind: str, effect: Effect, why: str, **paths: str) -> Iterator[Rule]:
+def _rules(kind: str, effect: Effect, why: str, touch: Touch = Touch.NOTHING, **paths: str) -> Iterator[Rule]:
     for name, path in paths.items():
-        yield Rule(f"{kind.lower()}-{name.replace('_', '-')}", kind, tuple(path.split()), effect, why)
+        yield Rule(f"{kind.lower()}-{name.replace('_', '-')}", kind, tuple(path.split()), effect, why, touch)
 
 
 RULES: tuple[Rule, ...] = (
@@ -93,12 +155,14 @@ RULES: tuple[Rule, ...] = (
         "RayService",
         Effect.SERVE_UPDATE,
         f"replicas come or go; {_NO_RESTART}",
+        Touch.RECONFIGURE,
         num_replicas=f"{DEPLOYMENT} num_replicas",
     ),
     *_rules(
         "RayService",
         Effect.SERVE_UPDATE,
         _APPLICATION,
+        Touch.RESTART_APPLICATION,
         autoscaling_policy=f"{DEPLOYMENT} autoscaling_config policy",
         application_policy="spec serveConfigV2 applications * autoscaling_policy",
         router=f"{DEPLOYMENT} request_router_config",
@@ -111,19 +175,21 @@ RULES: tuple[Rule, ...] = (
         "RayService",
         Effect.SERVE_UPDATE,
         "each replica runs its reconfigure(), and waits for it",
+        Touch.RECONFIGURE,
         user_config=f"{DEPLOYMENT} user_config",
     ),
     *_rules(
         "RayService",
         Effect.SERVE_UPDATE,
         _ROLLING,
+        Touch.RESTART,
         actor_options=f"{DEPLOYMENT} ray_actor_options",
         placement=f"{DEPLOYMENT} placement_group_bundles",
         placement_strategy=f"{DEPLOYMENT} placement_group_strategy",
         per_node=f"{DEPLOYMENT} max_replicas_per_node",
         gang=f"{DEPLOYMENT} gang_scheduling_config",
     ),
-    *_rules("RayService", Effect.SERVE_UPDATE, _NO_RESTART, deployment_field=f"{DEPLOYMENT} *"),
+    *_rules("RayService", Effect.SERVE_UPDATE, _NO_RESTART, Touch.RECONFIGURE, deployment_field=f"{DEPLOYMENT} *"),
     *_rules(
         "RayService", Effect.SERVE_UPDATE, "submitted to the cluster that serves", serve_config="spec serveConfigV2"
     ),
@@ -168,7 +234,7 @@ RULES: tuple[Rule, ...] = (
     ),
     *_rules(
         "RayService",
-        Effect.AT_ONCE,
+        Effect.NEXT,
         "counts from the next upgrade",
         strategy="spec upgradeStrategy",
         deletion_delay="spec rayClusterDeletionDelaySeconds",
@@ -193,7 +259,7 @@ RULES: tuple[Rule, ...] = (
         workers_to_delete="spec workerGroupSpecs * scaleStrategy",
     ),
     *_rules("RayCluster", Effect.PODS_DELETED, "or made again, when it is no longer suspended", suspend="spec suspend"),
-    *_rules("RayCluster", Effect.AT_ONCE, "counts from the next change", strategy="spec upgradeStrategy"),
+    *_rules("RayCluster", Effect.NEXT, "counts from the next change", strategy="spec upgradeStrategy"),
     *_rules(
         "RayCluster",
         Effect.NOT_APPLIED,
@@ -230,34 +296,102 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def judge(before: Iterable[Obj], after: Iterable[Obj]) -> list[Verdict]:
-    """A verdict for every object that differs."""
-    return [verdict for old, new in pairs(before, after) if (verdict := _of_pair(old, new))]
+Ask = Callable[[Obj], "Answer | RayopsError | None"]
 
 
-def _of_pair(old: Obj | None, new: Obj | None) -> Verdict | None:
+def judge(before: Iterable[Obj], after: Iterable[Obj], ask: Ask = lambda _: None) -> list[Verdict]:
+    """A verdict for every object that differs.
+
+    ask: KubeRay's answer about one of the objects; without answers the rules alone speak, and nothing is refused by
+    KubeRay's own validation.
+    """
+    return [verdict for old, new in pairs(before, after) if (verdict := of_pair(old, new, ask))]
+
+
+def of_pair(old: Obj | None, new: Obj | None, ask: Ask = lambda _: None) -> Verdict | None:
+    """The verdict for one object at two revisions; None where nothing differs."""
     found = list(of_object(old, new))
     if not found:
         return None
-    judged = effect(old, new, found)
+    judged = effect(old, new, found, ask)
     first = min(judged, key=lambda each: _WEIGHT[each.effect])
-    return Verdict(name_of(new or old or {}), first.effect, first.why, tuple(judged), _peak(old, new, first.effect))
+    touched = [] if first.effect in (Effect.NEW_CLUSTER, Effect.REFUSED) else list(_touched(judged, old or {}))
+    return Verdict(
+        name_of(new or old or {}),
+        first.effect,
+        first.why,
+        tuple(judged),
+        _peak(old, new, first.effect),
+        tuple(sorted({name for name, touch in touched if touch is Touch.RESTART})),
+        tuple(sorted({name for name, touch in touched} - {name for name, touch in touched if touch is Touch.RESTART})),
+        old,
+        new,
+    )
 
 
 _WEIGHT = {effect: weight for weight, effect in enumerate(Effect)}
 
 
-def effect(old: Obj | None, new: Obj | None, found: Sequence[Change]) -> list[Judged]:
+def effect(old: Obj | None, new: Obj | None, found: Sequence[Change], ask: Ask = lambda _: None) -> list[Judged]:
     """What each change of one object does, the others considered. old, new: the object, None where it is not there."""
+    if new is not None and (refusal := _refusal(ask(new))):
+        return [Judged(change, Effect.REFUSED, refusal) for change in found]
     if old is None or new is None:
         return [Judged(change, Effect.CREATED if old is None else Effect.DELETED, "") for change in found]
     kind = str(new.get("kind"))
     judged = [_alone(kind, change) for change in found]
     if kind == "RayService":
-        return _together(judged, new)
+        return _served(_together(_by_hash(judged, ask(old), ask(new)), new), new)
     if kind == "RayCluster":
-        return _recreated(judged, new)
+        return _recreated(_by_pods(judged, ask(old), ask(new)), new)
     return judged
+
+
+def _refusal(answer: "Answer | RayopsError | None") -> str:
+    """Why the API server or the operator refuses an object; "" where it is taken, or nobody was asked."""
+    if isinstance(answer, RayopsError):
+        return answer.message
+    return next(iter(answer.problems), "") if answer is not None else ""
+
+
+def _served(judged: list[Judged], service: Obj) -> list[Judged]:
+    """A Serve config that the dashboard refuses is not taken, and a new cluster that waits for it is never ready."""
+    if not any(each.change.path[:2] == ("spec", "serveConfigV2") for each in judged):
+        return judged
+    from rayops.lint.schema import serve_problems
+
+    wrong = [each.message for each in serve_problems(service["spec"].get("serveConfigV2")) if not each.unknown]
+    if not wrong:
+        return judged
+    anew = any(each.effect is Effect.NEW_CLUSTER for each in judged)
+    why = f"Ray refuses the Serve config: {wrong[0]}" + ("; the new cluster never becomes ready" if anew else "")
+    return [
+        replace(each, effect=Effect.REFUSED, why=why) if each.change.path[:2] == ("spec", "serveConfigV2") else each
+        for each in judged
+    ]
+
+
+def _touched(judged: Iterable[Judged], old: Obj) -> Iterator[tuple[str, Touch]]:
+    """(APPLICATION/DEPLOYMENT, what happens to its replicas) of those that run before the change."""
+    running = _deployments(old)
+    for each in judged:
+        if each.effect is not Effect.SERVE_UPDATE and each.touch is Touch.NOTHING:
+            continue
+        keys = [key.strip("[]") for key in each.change.path]
+        application = keys[3] if len(keys) > 3 else ""
+        if each.touch is Touch.RESTART_APPLICATION:
+            yield from ((name, Touch.RESTART) for name in running if name.startswith(f"{application}/"))
+        elif each.touch is not Touch.NOTHING and len(keys) > 5 and f"{application}/{keys[5]}" in running:
+            yield f"{application}/{keys[5]}", each.touch
+
+
+def _deployments(service: Obj) -> list[str]:
+    """APPLICATION/DEPLOYMENT of all that a RayService lists; none where its Serve config cannot be read."""
+    try:
+        applications = serve_config(service)["applications"]
+        return [f"{app['name']}/{each['name']}" for app in applications for each in app.get("deployments") or []]
+    except (RayopsError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _alone(kind: str, change: Change) -> Judged:
@@ -265,11 +399,53 @@ def _alone(kind: str, change: Change) -> Judged:
     if where and change.old is MISSING and list(change.path[:-1]) == where:
         return Judged(change, Effect.CLUSTER_UPDATE, "a group appended at the end: only its pods are made")
     rule = next(rule for rule in RULES if rule.fits(kind, change.path))
-    return Judged(change, rule.effect, rule.why)
+    return Judged(change, rule.effect, rule.why, rule.touch)
 
 
 def _key_fits(wanted: str, key: str) -> bool:
     return wanted in ("*", key)
+
+
+_HASHED = {Effect.NEW_CLUSTER, Effect.CLUSTER_UPDATE}
+
+
+def _by_hash(
+    judged: list[Judged], old: "Answer | RayopsError | None", new: "Answer | RayopsError | None"
+) -> list[Judged]:
+    """KubeRay's own comparison of two cluster specs, where it was asked: equal, appended to, or another cluster."""
+    if old is None or new is None or isinstance(old, RayopsError) or isinstance(new, RayopsError):
+        return judged
+    suspends = [each for each in judged if each.change.path[-1] == "suspend" and each.effect is Effect.CLUSTER_UPDATE]
+    if suspends or not (old.hash and new.hash):
+        return judged
+    if old.hash == new.hash:
+        why = "the same for KubeRay: its hash of the cluster is equal"
+        return [_moved(each, _HASHED, Effect.NOTHING, why) for each in judged]
+    groups = len(old.prefix_hashes) - 1
+    if groups < len(new.prefix_hashes) and new.prefix_hashes[groups] == old.hash:
+        why = "written with the group that is appended"
+        return [_moved(each, {Effect.NEW_CLUSTER}, Effect.NOTHING, why) for each in judged]
+    why = "in KubeRay's hash of the cluster"
+    if any(each.effect is Effect.NEW_CLUSTER for each in judged):
+        why = "comes with the new cluster"
+    return [_moved(each, {Effect.CLUSTER_UPDATE}, Effect.NEW_CLUSTER, why) for each in judged]
+
+
+def _by_pods(
+    judged: list[Judged], old: "Answer | RayopsError | None", new: "Answer | RayopsError | None"
+) -> list[Judged]:
+    """What is written differently and gives the same pods is no change of a RayCluster."""
+    if old is None or new is None or isinstance(old, RayopsError) or isinstance(new, RayopsError):
+        return judged
+    if old.hash != new.hash:
+        return judged
+    why = "the same for KubeRay: its hash of the cluster is equal"
+    return [
+        each
+        if is_muted(each.change)
+        else _moved(each, {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE}, Effect.NOTHING, why)
+        for each in judged
+    ]
 
 
 def _together(judged: list[Judged], service: Obj) -> list[Judged]:
@@ -278,8 +454,9 @@ def _together(judged: list[Judged], service: Obj) -> list[Judged]:
     effects = {each.effect for each in judged}
     if Effect.NEW_CLUSTER in effects and strategy == "None":
         why = "upgradeStrategy None: KubeRay makes no new cluster"
-        hashed = {Effect.NEW_CLUSTER, Effect.CLUSTER_UPDATE}
-        return [replace(each, effect=Effect.NOT_APPLIED, why=why) if each.effect in hashed else each for each in judged]
+        return [
+            replace(each, effect=Effect.NOT_APPLIED, why=why) if each.effect in _HASHED else each for each in judged
+        ]
     if Effect.NEW_CLUSTER in effects:
         along = {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE, Effect.SERVE_UPDATE}
         along |= set() if "Incremental" in strategy else {Effect.SERVE_SERVICE}
@@ -305,14 +482,15 @@ def _recreated(judged: list[Judged], cluster: Obj) -> list[Judged]:
     why = "upgradeStrategy Recreate: the service is down until the new pods are ready"
     return [
         replace(each, effect=Effect.PODS_DELETED, why=why)
-        if each.effect in {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE} and not _is_muted(each.change)
+        if each.effect in {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE} and not is_muted(each.change)
         else each
         for each in judged
     ]
 
 
-def _is_muted(change: Change) -> bool:
-    return change.path[-1] in {"tolerations", "schedulingGates"}
+def is_muted(change: Change) -> bool:
+    """Whether a field of a pod template is left out of KubeRay's hash."""
+    return any(key in {"tolerations", "schedulingGates"} for key in change.path)
 
 
 def _peak(old: Obj | None, new: Obj | None, effect: Effect) -> str:

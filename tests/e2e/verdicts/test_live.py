@@ -36,6 +36,7 @@ class LiveService:
 
     service: ServiceUnderTest
     seen: ServiceObserver
+    running: Obj
 
     @property
     def base(self) -> Obj:
@@ -55,10 +56,13 @@ class LiveService:
         """Apply the first RayService again; what that does, "" where an upgrade had to be forgotten."""
         if self.seen.pending():
             self.service.kube.apply([self.base], namespace=self.service.namespace)
-            self.seen.forget_pending()
+            seen = Seen("")
+        else:
+            seen, *_ = self.change(self.base)
+        if self.seen.pending():
+            self.seen.forget_pending(self.running)
             self.seen.settle(self.seen.mark())
-            return Seen("")
-        return self.change(self.base)[0]
+        return seen
 
 
 def fresh(kube: Kube, namespace: str, name: str, subject: str, spec: Obj) -> ClusterObserver:
@@ -82,7 +86,8 @@ def subject_service(
         # The pods that are there and no more: a cluster that is to come is looked at and taken back, it need not start.
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-more-pods"}}
         kube.apply([{**quota, "spec": {"hard": {"pods": "2"}}}], namespace=namespace)
-        yield LiveService(service, ServiceObserver(kube, namespace, service.name))
+        seen = ServiceObserver(kube, namespace, service.name)
+        yield LiveService(service, seen, seen.remember())
 
 
 @pytest.mark.parametrize("row", rows(SERVICE), ids=lambda row: row.id)
