@@ -1,6 +1,7 @@
 """rayops pods: the pods that KubeRay would create, as nobody sees them before they run."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
 def ask(path: str, env: str | None) -> "list[tuple[Obj, Answer]]":
     """KubeRay's answers for what a path renders, with the operator of its environment."""
     from rayops import kuberay
-    from rayops.kuberay.manifests import environment_of, read
+    from rayops.kuberay.manifests import environment_of, read, repository
 
     objects = [obj for obj in read(path) if kuberay.is_ray(obj)]
-    operator = kuberay.operator_of(env, strict=True) if env else kuberay.operator_of(environment_of(path))
+    root = repository(Path.cwd() if path == "-" else Path(path).resolve())
+    operator = kuberay.operator_of(env or environment_of(path), root, strict=bool(env))
     return list(zip(objects, kuberay.ask(objects, operator=operator), strict=True))

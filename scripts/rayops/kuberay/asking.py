@@ -117,10 +117,10 @@ def _name(obj: Obj) -> str:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):  # half written by a process that was ended
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):  # none, or damaged
         return None
-    return found
+    return found if isinstance(found, dict) else None
 
 
 def _keep(file: Path, answer: dict[str, Any]) -> None:

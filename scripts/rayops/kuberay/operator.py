@@ -36,17 +36,27 @@ def operator_of(env: str | None = None, root: Path = ROOT, *, strict: bool = Fal
         file = root / "overlays" / env / "operator-values.yaml"
         if strict and not file.is_file():
             raise RayopsError(f"no environment {env}: {file} is not there")
-        values = {**values, **_values(file)}  # lists are replaced, as Helm does
-    gates = ",".join(f"{gate['name']}={str(gate['enabled']).lower()}" for gate in values.get("featureGates") or [])
-    return Operator({each["name"]: str(each["value"]) for each in values.get("env") or [] if "value" in each}, gates)
+        values |= _values(file)  # lists are replaced, as Helm does
+    return Operator(values.get("env", {}), values.get("featureGates", ""))
 
 
 def _values(file: Path) -> dict[str, Any]:
+    """What a values file says of the operator: env as a mapping, featureGates as KubeRay's option; only what it has."""
     if not file.is_file():
         return {}
     import yaml
 
     try:
-        return (yaml.safe_load(file.read_text("utf-8")) or {}).get(SUBCHART) or {}
-    except (yaml.YAMLError, AttributeError) as error:
-        raise RayopsError(f"{file}: no values of a Helm chart: {error}") from error
+        values = (yaml.safe_load(file.read_text("utf-8")) or {}).get(SUBCHART) or {}
+        found: dict[str, Any] = {}
+        if "env" in values.keys():  # noqa: SIM118 - a list has no keys
+            found["env"] = {each["name"]: str(each["value"]) for each in values["env"] or [] if "value" in each}
+        if "featureGates" in values:
+            gates = [f"{gate['name']}={str(gate['enabled']).lower()}" for gate in values["featureGates"] or []]
+            found["featureGates"] = ",".join(gates)
+    except (yaml.YAMLError, AttributeError, TypeError, KeyError, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
+        raise RayopsError(
+            f"{file}: no values of the operator's chart: {what}", hint="env and featureGates: lists"
+        ) from error
+    return found
