@@ -15,6 +15,8 @@ from rayops.render.objects import Obj
 
 KINDS = ("RayService", "RayCluster", "RayJob")
 CACHED = CACHE / "kuberay" / "answers"
+# Each is some ten kilobytes: the overlays of a repository many times over.
+MOST_CACHED = 4000
 TIMEOUT = 120.0
 
 
@@ -71,6 +73,7 @@ def ask_each(objects: Sequence[Obj], *, operator: Operator | None = None) -> lis
         for file, answer in zip(missing, _process(list(missing.values()), settings), strict=True):
             _keep(file, answer)
             known[file] = answer
+        _forget()
     each = iter(files)
     return [
         text if isinstance(text, RayopsError) else _answer(known[next(each)], obj)
@@ -121,6 +124,15 @@ def _read(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):  # none, or damaged
         return None
     return found if isinstance(found, dict) else None
+
+
+def _forget() -> None:
+    """Delete the older half of the answers when there are too many; another process may do the same."""
+    files = list(CACHED.iterdir())
+    if len(files) > MOST_CACHED:
+        age = {file: file.stat().st_mtime for file in files if file.exists()}
+        for file in sorted(age, key=age.__getitem__)[: len(age) // 2]:
+            file.unlink(missing_ok=True)
 
 
 def _keep(file: Path, answer: dict[str, Any]) -> None:

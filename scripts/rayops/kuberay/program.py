@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def program() -> Path:
     if not (BIN / name).exists():
         from rayops.cluster import gobuild
 
-        unfinished = f"{name}.unfinished"
+        unfinished = f"{name}.{os.getpid()}"  # another process may build it as well
         try:
             gobuild.build(MODULE, ["."], BIN, name=unfinished)
         except RayopsError as error:
@@ -44,7 +45,7 @@ def schemas() -> Path:
     if not file.exists():
         found = {crd["spec"]["names"]["kind"]: _plain(_schema(crd)) for crd in _crds()}
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".unfinished")
+        unfinished = file.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps(found), "utf-8")
         unfinished.rename(file)
     return file

@@ -76,6 +76,15 @@ def test_who_changes_an_answer_does_not_change_the_next(processes: list[int]) ->
     assert kuberay.ask([cluster()])[0].pods[0]["metadata"]["name"] == "demo-head"
 
 
+def test_the_cache_is_bounded(processes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MOST_CACHED", 4)
+    for number in range(6):
+        kuberay.ask([cluster(put("/metadata/name", f"n{number}"))])
+    assert len(list(asking.CACHED.iterdir())) <= 4
+    kuberay.ask([cluster(put("/metadata/name", "n5"))])
+    assert len(processes) == 6  # the last one was kept
+
+
 def test_no_objects_need_no_program(processes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "program", lambda: pytest.fail("it was asked for"))
     assert kuberay.ask([]) == []
