@@ -15,6 +15,7 @@ from tests.unit.kuberay.objects import cluster, job, put, service
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     """The number of objects of each question that a process was started for; with a cache of the test's own."""
+    program.program(), program.schemas()  # which starts processes of its own where it is new
     monkeypatch.setattr(asking, "CACHED", tmp_path / "answers")
     real = proc.run
     asked: list[int] = []
