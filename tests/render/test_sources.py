@@ -81,6 +81,8 @@ def test_all_of_this_repository_renders_and_each_object_has_a_place(found: dict[
         ((*WORKER, "image"), "overlays/prod/rag/kustomization.yaml", "- {name: registry.example.com/ray/pipeline, "),
         ((*WORKER, "ports", "[serve]", "containerPort"), "base/raycluster/raycluster.yaml", "- {name: serve, "),
         (CPU, "base/raycluster/raycluster.yaml", "- groupName: cpu"),
+        (("kind",), "base/rayservice/shell/rayservice.yaml", "kind: RayService"),
+        ((*WORKER, "name"), "base/raycluster/raycluster.yaml", "- name: ray-worker"),
         ((*CPU, "groupName"), "base/raycluster/raycluster.yaml", "- groupName: cpu"),
         ((*CLUSTER, "workerGroupSpecs"), "base/raycluster/raycluster.yaml", "workerGroupSpecs:"),
         ((*CLUSTER, "rayVersion"), "base/raycluster/raycluster.yaml", "rayVersion: 2.60.0"),

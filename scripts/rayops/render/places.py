@@ -16,6 +16,12 @@ TOKEN = re.compile("Zq([0-9a-f]{5})qZ")
 # What names an item of a list, as in rayops.review.changes.KEYS; a test holds them equal.
 KEYS = ("groupName", "name", "mountPath", "key", "containerPort", "port", "type", "apiGroup")
 
+# Fields by which a patch finds what it patches: the first that writes them counts, a later one only repeats them.
+FINDING = frozenset(
+    {"apiVersion", "kind", "name", "namespace", "groupName", "containerPort", "port", "protocol", "mountPath"}
+    | {"generateName", "devicePath", "ip", "topologyKey"}
+)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -115,8 +121,9 @@ class Marked:
         return Place(writers[0]["f"], writers[0]["l"]) if writers else None
 
     def _key(self, parent: Any, key: str, value: Any) -> Place | None:
-        """The last of the mappings that has the key, with this value where it is a scalar's."""
-        for writer in reversed(self._writers(parent)):
+        """The last of the mappings that has the key, with this value where it is a scalar's; the first of FINDING."""
+        writers = self._writers(parent)
+        for writer in writers if key in FINDING else reversed(writers):
             if (field := (writer.get("k") or {}).get(key)) and (value is None or _equal(field["v"], value)):
                 return Place(writer["f"], field["l"])
         return None
