@@ -37,7 +37,7 @@ FETCHES = Rule(
     "warning",
     "the runtime_env fetches code or packages when a replica starts: slow, another one tomorrow, or none",
     "build it into the image",
-    "apps/images/README.md",
+    "apps/README.md",
 )
 FETCHED = ("pip", "uv", "conda", "working_dir", "py_modules", "py_executable", "container", "image_uri", "java_jars")
 
