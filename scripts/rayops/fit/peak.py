@@ -14,7 +14,7 @@ from rayops.fit.amounts import Requests, pod_requests, quantity
 from rayops.fit.capacity import At, Capacity, GroupCapacity, capacity
 from rayops.fit.cluster import CLUSTER_KINDS
 from rayops.fit.nodes import admits, holds
-from rayops.fit.packing import UNLIMITED, Bin, Item, pack
+from rayops.fit.packing import UNLIMITED, Bin, Item, Packing, pack
 from rayops.fit.prices import Pool, Prices
 from rayops.render import Obj, pod_specs
 
@@ -39,12 +39,14 @@ class Nodes:
     """ok: all pods lie on nodes of the pools, None where the search was given up. used: nodes by pool.
 
     homeless: groups whose pod no node of any pool takes. waiting: pods by group that find no room at the pools' most.
+    packing: which pods (`OBJECT/GROUP`) lie together on a node.
     """
 
     ok: bool | None
     used: Mapping[str, int]
     homeless: tuple[str, ...]
     waiting: Mapping[str, int]
+    packing: Packing
 
 
 def shortfalls(objects: Sequence[Obj]) -> Iterator[Shortfall]:
@@ -91,7 +93,7 @@ def nodes(found: Sequence[Capacity], prices: Prices, at: At = "surge") -> Nodes:
     result = pack(items, [_bin(pool, items, most) for pool in prices.pools])
     homeless = tuple(name for name, _ in groups if not places[name])
     used = Counter(name for name, inside in result.bins if inside)
-    return Nodes(result.ok if not homeless else False, used, homeless, result.unplaced)
+    return Nodes(result.ok if not homeless else False, used, homeless, result.unplaced, result)
 
 
 def _places(group: GroupCapacity, prices: Prices) -> frozenset[str]:
