@@ -36,7 +36,7 @@ class Context:
         return tuple(
             Ray(each)
             for each in self.resources
-            if each.obj.get("kind") in KINDS and str(each.obj.get("apiVersion", "")).startswith("ray.io/")
+            if str(each.obj.get("kind")) in KINDS and str(each.obj.get("apiVersion", "")).startswith("ray.io/")
         )
 
     @property

@@ -109,6 +109,9 @@ def _found(sources: Sequence["Source"], root: Path) -> Iterator[Finding]:
             yield Finding(NOT_RENDERED, source.name, (), source.problem, source.name, None, NOT_RENDERED.severity)
         fitting = []
         for resource in source.resources:
+            if odd := _odd(resource.obj):
+                yield Context(source.name, "", ()).finding(NOT_RENDERED, resource, (), odd)
+                continue
             wrong = schema.crd_findings(resource, source.name) if _is_ray(resource.obj) else []
             yield from wrong
             if not any(each.rule is schema.CRD_SCHEMA for each in wrong):
@@ -119,6 +122,17 @@ def _found(sources: Sequence["Source"], root: Path) -> Iterator[Finding]:
     answers = Answers(ray.obj for context in contexts for ray in context.ray if askable[id(ray.obj)])
     for context in contexts:
         yield from findings(replace(context, kuberay=answers))
+
+
+def _odd(obj: Obj) -> str:
+    """Why something is no object of Kubernetes at all; "" where it is one. Rules need not ask again."""
+    for key in ("apiVersion", "kind"):
+        if not isinstance(obj.get(key), str):
+            return f"this is no object: its {key} is no text"
+    for key, needed in (("metadata", True), ("spec", False)):
+        if not isinstance(obj.get(key), dict) and (needed or obj.get(key) is not None):
+            return f"this is no object: its {key} is no mapping"
+    return ""
 
 
 def _is_ray(obj: Obj) -> bool:

@@ -107,7 +107,7 @@ def import_path(path: Path, application: Config) -> Found:
 
 
 def route_prefix(path: Path, application: Config) -> Found:
-    """_route_prefix_format: starts with /, does not end with it, no wildcards."""
+    """_route_prefix_format, of ApplicationDetails: Ray takes others, and then cannot tell its status."""
     route = application.get("route_prefix", "/")
     if route is not None and (not route.startswith("/") or (len(route) > 1 and route.endswith("/"))):
         yield Problem((*path, "route_prefix"), f"{route!r} must start with / and not end with it")
