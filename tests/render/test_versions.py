@@ -21,6 +21,7 @@ PINNED_MODULES = {
     "github.com/argoproj/argo-cd/v3": "ARGOCD_VERSION",
     "github.com/fluxcd/kustomize-controller": "KUSTOMIZE_CONTROLLER_VERSION",
     "github.com/traefik/traefik/v3": "TRAEFIK_VERSION",
+    "sigs.k8s.io/kwok": "KWOK_VERSION",
 }
 
 
