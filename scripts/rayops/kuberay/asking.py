@@ -82,7 +82,13 @@ def ask_each(objects: Sequence[Obj], *, operator: Operator | None = None) -> lis
 
 
 def _written(obj: Obj) -> str | RayopsError:
-    """An object as JSON, the same for the same content. Dates that YAML made of text are text again."""
+    """An object as JSON, the same for the same content. Dates that YAML made of text are text again.
+
+    Where it names no namespace, it has the one that kubectl gives it: the address of the head is made of it.
+    """
+    metadata = obj.get("metadata")
+    if isinstance(metadata, dict) and not metadata.get("namespace"):
+        obj = {**obj, "metadata": {**metadata, "namespace": "default"}}
     try:
         return json.dumps(obj, sort_keys=True, default=str, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,7 +1,7 @@
 """How the operator is installed, as far as its answers depend on it: environment variables and feature gates.
 
-Not known here: what a batch scheduler of the operator (`batchScheduler.name`: labels, a scheduler's name) or sidecars of
-its configuration file would add to pods.
+Not known here: what a batch scheduler of the operator (`batchScheduler.name`: labels, a scheduler's name) or sidecars
+of its configuration file would add to pods.
 """
 
 import json

@@ -47,7 +47,7 @@ def _object(obj: Obj, answer: Answer) -> Iterator[str]:
     from rayops.fit import pod_amount
 
     written = dict(pod_specs(obj))
-    yield f"{name_of(obj)}: {len(answer.pods)} pods"
+    yield f"{name_of(obj)}: {len(answer.pods)} {'pod' if len(answer.pods) == 1 else 'pods'}"
     for pod in answer.pods:
         group = pod["metadata"]["labels"][GROUP]
         template = written.get("head" if group == HEAD else group, {})

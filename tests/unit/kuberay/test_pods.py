@@ -5,7 +5,7 @@ import pytest
 from rayops import kuberay
 from rayops.kuberay import Operator
 from rayops.render import Obj
-from tests.unit.kuberay.objects import Edit, cluster, job, put, service
+from tests.unit.kuberay.objects import Edit, cluster, drop, job, put, service
 
 
 def pods(obj: Obj, operator: Operator | None = None) -> tuple[Obj, ...]:
@@ -31,6 +31,12 @@ def test_head_then_each_group() -> None:
 def test_a_cluster_of_its_own_has_its_own_name() -> None:
     names = [pod["metadata"]["name"] for pod in pods(cluster())]
     assert names == ["demo-head", "demo-cpu-worker", "demo-gpu-worker"]
+
+
+def test_without_a_namespace_it_is_the_one_that_kubectl_takes() -> None:
+    _, worker, _ = pods(cluster(drop("/metadata/namespace")))
+    assert worker["metadata"]["namespace"] == "default"
+    assert env(first(worker))["FQ_RAY_IP"] == "demo-head-svc.default.svc.cluster.local"
 
 
 def test_all_hosts_of_one_replica() -> None:
