@@ -122,6 +122,11 @@ def _case(draw: random.Random, number: int) -> Case:
     # kube-scheduler sums GPUs: fractions only where a worker has one device, whole ones where it has more.
     fractions = draw.random() < 0.5
     groups = tuple(_random_group(draw, f"g{each}", fractions=fractions) for each in range(draw.choice([1, 2, 2, 3])))
+    return Case(number, groups, random_deployments(draw, groups, fractions=fractions))
+
+
+def random_deployments(draw: random.Random, groups: tuple[Group, ...], *, fractions: bool) -> tuple[Deployment, ...]:
+    """Deployments that together ask for about the CPUs of the groups."""
     room = sum(each.cpus * each.workers * each.hosts for each in groups) * draw.uniform(0.5, 1.05)
     deployments: list[Deployment] = []
     while len(deployments) < 5:
@@ -130,7 +135,7 @@ def _case(draw: random.Random, number: int) -> Case:
         if room < 0 and deployments:
             break
         deployments.append(made)
-    return Case(number, groups, tuple(deployments))
+    return tuple(deployments)
 
 
 def _random_group(draw: random.Random, name: str, *, fractions: bool) -> Group:
