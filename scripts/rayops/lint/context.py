@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rayops.lint.model import Finding, Rule
 from rayops.lint.view import KINDS, Ray
@@ -29,6 +29,8 @@ class Context:
     root: Path = field(default_factory=Path)
     files: frozenset[str] = frozenset()
     kuberay: Callable[[Obj], "Answer | None"] = lambda _: None
+    # What checks have worked out for all sources of one run: overlays share their bases.
+    shared: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
     def ray(self) -> tuple[Ray, ...]:

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rayops.errors import RayopsError
 from rayops.lint import schema
@@ -12,6 +12,7 @@ from rayops.lint.config import NAME, NEVER, Config, Entry
 from rayops.lint.context import Context, title
 from rayops.lint.model import SEVERITIES, Finding, Rule
 from rayops.lint.rules import all_rules, declare, findings
+from rayops.lint.view import KINDS
 from rayops.render.objects import Obj
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def order(finding: Finding) -> tuple[str, int, str, str, tuple[str, ...], str, s
 
 def _found(sources: Sequence["Source"], root: Path) -> Iterator[Finding]:
     contexts: list[Context] = []
-    askable: dict[int, bool] = {}
+    answers, shared = Answers(), dict[Any, Any]()
     for source in sources:
         if source.problem:
             yield Finding(NOT_RENDERED, source.name, (), source.problem, source.name, None, NOT_RENDERED.severity)
@@ -116,12 +117,12 @@ def _found(sources: Sequence["Source"], root: Path) -> Iterator[Finding]:
             yield from wrong
             if not any(each.rule is schema.CRD_SCHEMA for each in wrong):
                 fitting.append(resource)
-                askable[id(resource.obj)] = not wrong
-        contexts.append(Context(source.name, source.kind, tuple(fitting), root, source.files))
-    # KubeRay's decoder takes no unknown field either, and would only say again what is said.
-    answers = Answers(ray.obj for context in contexts for ray in context.ray if askable[id(ray.obj)])
+                if not wrong and resource.obj["kind"] in KINDS and _is_ray(resource.obj):
+                    # KubeRay's decoder takes no unknown field either, and would only say again what is said.
+                    answers.about(resource.obj)
+        contexts.append(Context(source.name, source.kind, tuple(fitting), root, source.files, answers, shared))
     for context in contexts:
-        yield from findings(replace(context, kuberay=answers))
+        yield from findings(context)
 
 
 def _odd(obj: Obj) -> str:
@@ -142,9 +143,13 @@ def _is_ray(obj: Obj) -> bool:
 class Answers:
     """KubeRay's answers for objects, asked for all of them in one process when the first one is wanted."""
 
-    def __init__(self, objects: Iterable[Obj]) -> None:
-        self._objects = list(objects)
+    def __init__(self) -> None:
+        self._objects: list[Obj] = []
         self._answers: dict[int, Answer] | None = None
+
+    def about(self, obj: Obj) -> None:
+        """An object that KubeRay will be asked about."""
+        self._objects.append(obj)
 
     def __call__(self, obj: Obj) -> "Answer | None":
         """The answer for one of the objects; None for another one."""

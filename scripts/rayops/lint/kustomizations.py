@@ -14,6 +14,22 @@ NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
 @dataclass(frozen=True)
+class Patch:
+    """One patch. file: where it stands; kind: what it is for; content: a list is JSON 6902, a mapping a merge patch."""
+
+    root: Path
+    file: str
+    place: tuple[str | int, ...]
+    kind: str
+    content: Any
+
+    @property
+    def line(self) -> int:
+        """The line in its file. Costs a look into it: only where something is found."""
+        return line_of(self.root, self.file, self.place)
+
+
+@dataclass(frozen=True)
 class Kustomization:
     """One kustomization file. file: relative to root."""
 
@@ -44,30 +60,38 @@ class Kustomization:
         """The line of a field of it; 1 where it is not there."""
         return line_of(self.root, self.file, path)
 
-    def patches(self) -> Iterator[tuple[str, int, str, Any]]:
-        """Its patches: file and line they stand in, kind that they are for, the patch itself (a list is JSON 6902)."""
+    @cached_property
+    def patches(self) -> list[Patch]:
+        """Its patches."""
+        return list(self._patches())
+
+    def _patches(self) -> Iterator[Patch]:
         for position, given in enumerate(self.items("patches")):
             if isinstance(given, dict):
                 target = given.get("target")
                 kind = str(target.get("kind", "")) if isinstance(target, dict) else ""
-                yield from self._patch(given.get("path"), given.get("patch"), kind, self.line("patches", position))
+                yield from self._patch(given.get("path"), given.get("patch"), kind, ("patches", position))
         for position, given in enumerate(self.items("patchesStrategicMerge")):
             inline = isinstance(given, str) and "\n" in given
-            line = self.line("patchesStrategicMerge", position)
-            yield from self._patch(None if inline else given, given if inline else None, "", line)
+            place = ("patchesStrategicMerge", position)
+            yield from self._patch(None if inline else given, given if inline else None, "", place)
         for position, given in enumerate(self.items("patchesJson6902")):
             if isinstance(given, dict) and isinstance(given.get("target"), dict):
-                kind, line = str(given["target"].get("kind", "")), self.line("patchesJson6902", position)
-                yield from self._patch(given.get("path"), given.get("patch"), kind, line)
+                kind = str(given["target"].get("kind", ""))
+                yield from self._patch(given.get("path"), given.get("patch"), kind, ("patchesJson6902", position))
 
-    def _patch(self, path: Any, inline: Any, kind: str, line: int) -> Iterator[tuple[str, int, str, Any]]:
-        file, where = (self.below(path), 1) if path else (self.file, line)
+    def _patch(self, path: Any, inline: Any, kind: str, place: tuple[str | int, ...]) -> Iterator[Patch]:
+        file, where = (self.below(path), ()) if path else (self.file, place)
         for document in documents(self.root, file) if path else _loaded(str(inline or "")):
             own = str(document.get("kind", "")) if isinstance(document, dict) else ""
-            yield file, where, kind or own, document
+            yield Patch(self.root, file, where, kind or own, document)
 
-    def replacements(self) -> Iterator[dict[str, Any]]:
+    @cached_property
+    def replacements(self) -> list[dict[str, Any]]:
         """Its replacements, those in files of their own included."""
+        return list(self._replacements())
+
+    def _replacements(self) -> Iterator[dict[str, Any]]:
         for given in self.items("replacements"):
             if isinstance(given, dict) and "path" in given:
                 for document in documents(self.root, self.below(given["path"])):
@@ -78,7 +102,8 @@ class Kustomization:
 
 def kustomizations(context: Context) -> dict[str, Kustomization]:
     """All kustomizations of a source by folder."""
-    found = [Kustomization(context.root, file) for file in sorted(context.files) if posixpath.basename(file) in NAMES]
+    files = [file for file in sorted(context.files) if posixpath.basename(file) in NAMES]
+    found = [context.shared.setdefault(("kustomization", file), Kustomization(context.root, file)) for file in files]
     return {each.folder: each for each in found}
 
 
@@ -117,8 +142,9 @@ def line_of(root: Path, file: str, path: tuple[str | int, ...]) -> int:
     """The line of a field of a file's first document; of the nearest above it where it is not there."""
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        node: Any = next(iter(yaml.compose_all((root / file).read_text(), Loader=yaml.SafeLoader)), None)
+        node: Any = next(iter(yaml.compose_all((root / file).read_text(), Loader=loader)), None)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return 1
     line = 1

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rayops.lint import crd_schema, serve_schema, serve_validators
 from rayops.lint.context import Context
@@ -65,7 +65,8 @@ def _validator() -> Validator:
     return Validator(serve_schema.schema())
 
 
-def serve_problems(text: Any) -> list[Problem]:
+@functools.lru_cache(maxsize=1024)
+def serve_problems(text: str | None) -> list[Problem]:
     """What is wrong with the text of a Serve config; [] where it is right. Paths are inside the config."""
     if text is None or not str(text).strip():
         return [Problem((), "serveConfigV2 is empty: no application would run")]

@@ -78,11 +78,11 @@ def merge_patches(context: Context) -> Iterator[Finding]:
     if any(each.obj.get("openapi") for each in known.values()):
         return  # merge keys may be there
     for each in known.values():
-        for file, line, kind, patch in each.patches():
-            if kind in KINDS and isinstance(patch, dict):
-                for place in _incomplete(patch, ()):
+        for patch in each.patches:
+            if patch.kind in KINDS and isinstance(patch.content, dict):
+                for place in _incomplete(patch.content, ()):
                     said = f"the merge patch replaces the list {'.'.join(place)}, and its items are not whole"
-                    yield _at(context, LIST_REPLACED, file, line, said)
+                    yield _at(context, LIST_REPLACED, patch.file, patch.line, said)
 
 
 def _incomplete(node: Any, path: Path) -> Iterator[Path]:
@@ -124,11 +124,12 @@ def duplicated(context: Context) -> Iterator[Finding]:
 def reordered(context: Context) -> Iterator[Finding]:
     """Patches that insert or move a group, and groups in another order than the manifest has them."""
     for each in kustomizations(context).values():
-        for file, line, kind, patch in each.patches():
-            for operation in patch if kind in KINDS and isinstance(patch, list) else ():
+        for patch in each.patches:
+            for operation in patch.content if patch.kind in KINDS and isinstance(patch.content, list) else ():
                 if _moves(operation):
-                    yield _at(context, GROUP_REORDERED, file, line, f"{operation['op']} {operation['path']}")
-    written = [order for file in sorted(context.files) for order in _orders(context, file)]
+                    said = f"{operation['op']} {operation['path']}"
+                    yield _at(context, GROUP_REORDERED, patch.file, patch.line, said)
+    written = [order for file in sorted(context.files) for order in _shared_orders(context, file)]
     for ray in context.ray:
         now = [group.name for group in ray.workers]
         for order in written:
@@ -146,6 +147,14 @@ def _moves(operation: Any) -> bool:
     place = str(operation.get("path", ""))
     inserts = operation.get("op") == "add" and re.search(r"/workerGroupSpecs/\d+$", place)
     return bool(inserts) or (operation.get("op") == "move" and bool(re.search(r"/workerGroupSpecs/(\d+|-)$", place)))
+
+
+def _shared_orders(context: Context, file: str) -> list[list[str]]:
+    key = ("orders", file)
+    if key not in context.shared:
+        context.shared[key] = list(_orders(context, file))
+    found: list[list[str]] = context.shared[key]
+    return found
 
 
 def _orders(context: Context, file: str) -> Iterator[list[str]]:
@@ -177,10 +186,10 @@ def graft(context: Context) -> Iterator[Finding]:
                 yield _at(context, GRAFT_NOT_LAST, each.file, each.line("components", position), said)
             copied = copied or (str(path) if _copies(inner, known) else "")
         if copied:
-            for file, line, kind, _ in each.patches():
-                if kind in CLUSTERS:
-                    said = f"a patch of {kind} comes after {copied}, which has copied the cluster"
-                    yield _at(context, GRAFT_NOT_LAST, file, line, said)
+            for patch in each.patches:
+                if patch.kind in CLUSTERS:
+                    said = f"a patch of {patch.kind} comes after {copied}, which has copied the cluster"
+                    yield _at(context, GRAFT_NOT_LAST, patch.file, patch.line, said)
 
 
 def _inner(each: Kustomization, known: dict[str, Kustomization]) -> Iterator[Kustomization]:
@@ -200,14 +209,14 @@ def _copies(each: Kustomization, known: dict[str, Kustomization]) -> bool:
     return any(
         _kind(found.get("source")) == "RayCluster" and any(kind in ("RayService", "RayJob") for kind in _targets(found))
         for here in _inner(each, known)
-        for found in here.replacements()
+        for found in here.replacements
     )
 
 
 def _touches(each: Kustomization, known: dict[str, Kustomization]) -> bool:
     return any(
-        any(kind in CLUSTERS for _, _, kind, _ in here.patches())
-        or any(kind in CLUSTERS for found in here.replacements() for kind in _targets(found))
+        any(patch.kind in CLUSTERS for patch in here.patches)
+        or any(kind in CLUSTERS for found in here.replacements for kind in _targets(found))
         for here in _inner(each, known)
     )
 
