@@ -6,7 +6,7 @@ before = observer.look(); marked = observer.mark(); <apply>; observer.settle(mar
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,8 @@ from tests.harness.faults import OPERATOR_NAMESPACE, operator_pods
 # Two looks at Serve this far apart must be equal: its controller takes a new target at its next turn, every 0.1 s.
 STABLE_S = 1.5
 CONTAINER = "kuberay-operator"
+HEAD = "headgroup"
+SERVICES = ("Service", "asked of the Service")
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,8 @@ class ServiceObserver:
         done = replaced(before["replicas"], after["replicas"])
         if typed(after["cluster"]) != typed(asked["rayClusterConfig"]):
             return Seen("ignored", *done, because="the RayCluster has not got it")
-        wanted = dig(asked, "serveService", "spec", "type")
-        noted = dig(asked, "serveService", "metadata", "annotations", default={})
-        if (wanted or after["serve type"]) != after["serve type"] or not noted.items() <= after["serve notes"].items():
+        wanted = asked.get("serveService") != before["service"].get("serveService")
+        if wanted and (after["serve type"], after["serve notes"]) == (before["serve type"], before["serve notes"]):
             return Seen("ignored", *done, because="the Service has not got it")
         differs = typed(after["cluster"]) != typed(before["cluster"])
         if differs or after["head labels"] != before["head labels"]:
@@ -233,8 +234,15 @@ class ClusterObserver:
         cluster = self._cluster()
         kept = ("desiredWorkerReplicas", "minWorkerReplicas", "maxWorkerReplicas")
         alive = [pod for pod in self._pods() if not dig(pod, "metadata", "deletionTimestamp")]
-        pods = {pod["metadata"]["uid"]: labels_of(pod).get("ray.io/node-type") for pod in alive}
-        return {"pods": pods, **{key: dig(cluster, "status", key) for key in kept}}
+        pods = {pod["metadata"]["uid"]: labels_of(pod).get("ray.io/group") for pod in alive}
+        service = self._kube.get(SERVICE, f"{self._name}-head-svc", self._namespace)
+        head = dig(cluster, "spec", "headGroupSpec", default={})
+        return {
+            "pods": pods,
+            **{key: dig(cluster, "status", key) for key in kept},
+            "Service": [service["spec"].get("type"), dig(service, "metadata", "annotations", default={})],
+            "asked of the Service": [head.get("serviceType"), dig(cluster, "spec", "headServiceAnnotations")],
+        }
 
     def mark(self) -> Mark:
         """Call it before the change."""
@@ -265,18 +273,21 @@ class ClusterObserver:
         leaving = [pod for pod in pods if dig(pod, "metadata", "deletionTimestamp")]
         return not leaving and len(pods) >= 1 + workers
 
-    def verdict(self, before: Obj, mark: Mark) -> Seen:
-        """What the change since `before` did. Where nothing happened that can be seen: "nothing"."""
+    def verdict(self, before: Obj, mark: Mark, changed: Set[str] = frozenset()) -> Seen:
+        """What the change since `before` did. changed: groups of which KubeRay would build other pods now."""
         if error := self.operator.refusal(mark.since):
             return Seen("rejected", because=error)
         after = self.look()
-        heads = [{uid for uid, kind in each["pods"].items() if kind == "head"} for each in (before, after)]
+        heads = [{uid for uid, group in each["pods"].items() if group == HEAD} for each in (before, after)]
         if heads[0] != heads[1]:
             return Seen("recreate-pods", because="another head pod")
-        differing = [key for key in before if before[key] != after[key]]
-        if differing:
-            return Seen("cluster-in-place", because=", ".join(differing))
-        return Seen("nothing")
+        if kept := {group for uid, group in after["pods"].items() if uid in before["pods"] and group in changed}:
+            return Seen("ignored", because=f"pods of {', '.join(sorted(kept))} stay as they are")
+        if typed(after["asked of the Service"]) != typed(before["asked of the Service"]):
+            assert after["Service"] == before["Service"], "the head Service has changed, and nobody said it would"
+            return Seen("ignored", because="the head Service stays as it is")
+        differing = [key for key in before if key not in SERVICES and before[key] != after[key]]
+        return Seen("cluster-in-place", because=", ".join(differing)) if differing else Seen("none")
 
     def _cluster(self) -> Obj:
         return self._kube.get(RAY_CLUSTER, self._name, self._namespace)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rayops.errors import RayopsError
 from rayops.render import app_serve_file, capabilities_of, one, read_serve_file, render
-from rayops.review.resources import GIB, pod_amount
+from rayops.fit import GIB, pod_amount
 
 GATEWAY = "gateway"
 ROUTES = "apps.gateway.app:build_app"

@@ -9,11 +9,9 @@ changes → effects (KubeRay's rules and its own hash) → compare (items, cost,
 
 from rayops.review.changes import MISSING, Change, changes
 from rayops.review.effects import Code, Effect, Judged, Touch, Verdict, effect, judge
-from rayops.review.resources import Amount, cluster_amounts
 
 __all__ = [
     "MISSING",
-    "Amount",
     "Change",
     "Code",
     "Effect",
@@ -21,7 +19,6 @@ __all__ = [
     "Touch",
     "Verdict",
     "changes",
-    "cluster_amounts",
     "effect",
     "judge",
 ]

@@ -13,7 +13,7 @@ from rayops.render.sources import Resource, Source
 from rayops.review import lasting, model
 from rayops.review.changes import identity
 from rayops.review.effects import Code, Effect, Judged, Verdict, of_pair
-from rayops.review.inputs import Side, environment_of
+from rayops.review.inputs import Side, completed, environment_of
 from rayops.review.model import Finding, Inherited, Item, Other, Reason, Review, Spending
 from rayops.review.paths import json_path
 
@@ -23,6 +23,7 @@ Answers = Callable[[Obj], Answer | RayopsError | None]
 
 def compare(before: Side, after: Side) -> Review:
     """Everything that a change from one side to the other does; each object once, in the smallest source with it."""
+    before, after = completed(before, after), completed(after, before)
     groups = list(_paired(before, after))
     ask = _asked([each.obj for _, _, pairs in groups for pair in pairs for each in pair if each is not None])
     prices = find_prices(after.root)

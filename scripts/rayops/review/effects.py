@@ -1,103 +1,22 @@
-"""What KubeRay 1.6.2 does with a change: a table of rules, and how the changes of one object weigh on each other.
+"""How the changes of one object weigh on each other: what KubeRay and Ray Serve do with all of them together.
 
-The rules say which field does what and why. What counts for a cluster is KubeRay's own hash of it (rayops.kuberay):
-where that is equal nothing arrives, whatever was written differently. tests/e2e/verdicts/mutations.yaml
-holds both against what a live operator did.
-
-Read from its source, below ray-operator/controllers/ray: rayservice_controller.go (shouldUpdateCluster,
-shouldPrepareNewCluster, reconcileServices, updateHeadPodServeLabel), raycluster_controller.go
-(shouldRecreatePodsForUpgrade), rayjob_controller.go, utils/util.go (GenerateHashWithoutReplicasAndWorkersToDelete).
-For a Serve config from Ray 2.60: serve/_private/version.py and deploy_utils.py (get_app_code_version).
+The rules (rayops.review.rules) say which field does what and why. What counts for a cluster is KubeRay's own hash of it
+(rayops.kuberay): where that is equal nothing arrives, whatever was written differently.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from rayops.errors import RayopsError
 from rayops.render import Obj, name_of, serve_config
-from rayops.review.changes import MISSING, ORDER, Change, of_object, pairs
-from rayops.review.resources import Amount, cluster_amounts
+from rayops.review.changes import MISSING, Change, of_object, pairs
+from rayops.review.rules import GROUP, OF_THE_CHILD, RULES, Code, Effect, Touch
 
 if TYPE_CHECKING:
     from rayops.kuberay import Answer
 
-
-class Code(StrEnum):
-    """The verdict for machines, the gravest first."""
-
-    REJECTED = "rejected"
-    DELETED = "deleted"
-    RECREATE_PODS = "recreate-pods"
-    NEW_CLUSTER = "new-cluster"
-    IGNORED = "ignored"
-    CLUSTER_IN_PLACE = "cluster-in-place"
-    SERVE_IN_PLACE = "serve-in-place"
-    CREATED = "created"
-    NONE = "none"
-
-
-class Effect(StrEnum):
-    """What happens, the gravest first: the first of its changes' effects is the object's."""
-
-    REFUSED = "rejected"
-    DELETED = "deleted"
-    PODS_DELETED = "all pods deleted at once"
-    NEW_CLUSTER = "new cluster"
-    NOT_APPLIED = "not applied to what runs"
-    SERVE_SERVICE = "serve Service, with the next cluster"
-    CLUSTER_UPDATE = "cluster updated in place"
-    AT_ONCE = "taken at once"
-    SERVE_UPDATE = "Serve updated in place"
-    CREATED = "created"
-    APPLIED = "changed"
-    NEXT = "counts from the next change"
-    NOTHING = "nothing"
-
-    @property
-    def code(self) -> Code:
-        """The verdict that it is."""
-        return _CODES.get(self, Code.NONE)
-
-
-_CODES = {
-    Effect.REFUSED: Code.REJECTED,
-    Effect.DELETED: Code.DELETED,
-    Effect.PODS_DELETED: Code.RECREATE_PODS,
-    Effect.NEW_CLUSTER: Code.NEW_CLUSTER,
-    Effect.NOT_APPLIED: Code.IGNORED,
-    Effect.SERVE_SERVICE: Code.IGNORED,
-    Effect.CLUSTER_UPDATE: Code.CLUSTER_IN_PLACE,
-    Effect.AT_ONCE: Code.CLUSTER_IN_PLACE,
-    Effect.SERVE_UPDATE: Code.SERVE_IN_PLACE,
-    Effect.CREATED: Code.CREATED,
-}
-
-
-class Touch(StrEnum):
-    """What a change of a Serve config does to replicas that run: of its deployment, or of its whole application."""
-
-    NOTHING = ""
-    RECONFIGURE = "reconfigure"
-    RESTART = "restart"
-    RESTART_APPLICATION = "restart-application"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A change of a field of a kind, or of anything below it. path: `*` is any one key. The first that fits counts."""
-
-    id: str
-    kind: str
-    path: tuple[str, ...]
-    effect: Effect
-    why: str
-    touch: Touch = Touch.NOTHING
-
-    def fits(self, kind: str, path: Sequence[str]) -> bool:
-        """Whether the rule speaks of this field."""
-        return self.kind in (kind, "*") and len(path) >= len(self.path) and all(map(_key_fits, self.path, path))
+__all__ = ["Code", "Effect", "Judged", "Touch", "Verdict", "effect", "judge", "of_pair"]
 
 
 @dataclass(frozen=True)
@@ -114,186 +33,15 @@ class Judged:
 class Verdict:
     """What happens to one object. restarts: Serve deployments (APPLICATION/NAME) whose replicas are replaced.
 
-    reconfigures: those that keep their replicas and get another configuration. old, new: the object, None where it is
-    not there. peak: what old and new pods request together, where a cluster is made.
+    reconfigures: those that keep their replicas and get another configuration.
     """
 
     obj: str
     effect: Effect
     why: str
     changes: tuple[Judged, ...]
-    peak: str = ""
     restarts: tuple[str, ...] = ()
     reconfigures: tuple[str, ...] = ()
-    old: Obj | None = None
-    new: Obj | None = None
-
-
-GROUP = "spec rayClusterConfig workerGroupSpecs"
-DEPLOYMENT = "spec serveConfigV2 applications * deployments *"
-_NO_RESTART = "no replica restarts"
-_ROLLING = "the replicas of that deployment restart, one after the other"
-_APPLICATION = "every deployment of the application restarts, replica by replica"
-_MUTED = "left out of KubeRay's hash: the running cluster keeps the old value"
-_LIVE_JOB = "the operator reads it at its next look"
-
-
-def _rules(kind: str, effect: Effect, why: str, touch: Touch = Touch.NOTHING, **paths: str) -> Iterator[Rule]:
-    for name, path in paths.items():
-        yield Rule(f"{kind.lower()}-{name.replace('_', '-')}", kind, tuple(path.split()), effect, why, touch)
-
-
-RULES: tuple[Rule, ...] = (
-    *_rules("RayService", Effect.REFUSED, "the field is immutable", managed_by="spec managedBy"),
-    *_rules(
-        "RayService",
-        Effect.SERVE_UPDATE,
-        "submitted again; Ray finds the same fields and restarts nothing",
-        serve_text="spec serveConfigV2 [text]",
-    ),
-    *_rules(
-        "RayService",
-        Effect.SERVE_UPDATE,
-        f"replicas come or go; {_NO_RESTART}",
-        Touch.RECONFIGURE,
-        num_replicas=f"{DEPLOYMENT} num_replicas",
-    ),
-    *_rules(
-        "RayService",
-        Effect.SERVE_UPDATE,
-        _APPLICATION,
-        Touch.RESTART_APPLICATION,
-        autoscaling_policy=f"{DEPLOYMENT} autoscaling_config policy",
-        application_policy="spec serveConfigV2 applications * autoscaling_policy",
-        router=f"{DEPLOYMENT} request_router_config",
-        deployment_actors=f"{DEPLOYMENT} deployment_actors",
-        import_path="spec serveConfigV2 applications * import_path",
-        runtime_env="spec serveConfigV2 applications * runtime_env",
-        args="spec serveConfigV2 applications * args",
-    ),
-    *_rules(
-        "RayService",
-        Effect.SERVE_UPDATE,
-        "each replica runs its reconfigure(), and waits for it",
-        Touch.RECONFIGURE,
-        user_config=f"{DEPLOYMENT} user_config",
-    ),
-    *_rules(
-        "RayService",
-        Effect.SERVE_UPDATE,
-        _ROLLING,
-        Touch.RESTART,
-        actor_options=f"{DEPLOYMENT} ray_actor_options",
-        placement=f"{DEPLOYMENT} placement_group_bundles",
-        placement_strategy=f"{DEPLOYMENT} placement_group_strategy",
-        per_node=f"{DEPLOYMENT} max_replicas_per_node",
-        gang=f"{DEPLOYMENT} gang_scheduling_config",
-    ),
-    *_rules("RayService", Effect.SERVE_UPDATE, _NO_RESTART, Touch.RECONFIGURE, deployment_field=f"{DEPLOYMENT} *"),
-    *_rules(
-        "RayService", Effect.SERVE_UPDATE, "submitted to the cluster that serves", serve_config="spec serveConfigV2"
-    ),
-    *_rules(
-        "RayService",
-        Effect.CLUSTER_UPDATE,
-        "the operator deletes or makes all pods of the cluster that is there",
-        suspend="spec rayClusterConfig suspend",
-    ),
-    *_rules(
-        "RayService",
-        Effect.NOT_APPLIED,
-        _MUTED,
-        replicas=f"{GROUP} * replicas",
-        min=f"{GROUP} * minReplicas",
-        max=f"{GROUP} * maxReplicas",
-        workers_to_delete=f"{GROUP} * scaleStrategy",
-        tolerations=f"{GROUP} * template spec tolerations",
-        gates=f"{GROUP} * template spec schedulingGates",
-        head_tolerations="spec rayClusterConfig headGroupSpec template spec tolerations",
-        head_gates="spec rayClusterConfig headGroupSpec template spec schedulingGates",
-        cluster_strategy="spec rayClusterConfig upgradeStrategy",
-    ),
-    *_rules(
-        "RayService",
-        Effect.NEW_CLUSTER,
-        "groups are not only appended: KubeRay's hash knows their order",
-        order=f"{GROUP} {ORDER}",
-    ),
-    *_rules("RayService", Effect.NEW_CLUSTER, "in KubeRay's hash of the cluster", cluster="spec rayClusterConfig"),
-    *_rules(
-        "RayService",
-        Effect.SERVE_SERVICE,
-        "the Service is only written when it turns to another cluster; its metadata never",
-        serve_service="spec serveService",
-    ),
-    *_rules(
-        "RayService",
-        Effect.AT_ONCE,
-        "the label ray.io/serve of the head pod changes",
-        exclude_head="spec excludeHeadPodFromServeSvc",
-    ),
-    *_rules(
-        "RayService",
-        Effect.NEXT,
-        "counts from the next upgrade",
-        strategy="spec upgradeStrategy",
-        deletion_delay="spec rayClusterDeletionDelaySeconds",
-        timeout="metadata annotations ray.io/initializing-timeout",
-    ),
-    *_rules(
-        "RayService",
-        Effect.NOTHING,
-        "KubeRay 1.6.2 reads this field nowhere",
-        unhealthy="spec serviceUnhealthySecondThreshold",
-        deployment_unhealthy="spec deploymentUnhealthySecondThreshold",
-    ),
-    *_rules("RayService", Effect.NOTHING, "copied to the RayCluster when that is next written", metadata="metadata"),
-    *_rules("RayCluster", Effect.REFUSED, "the field is immutable", managed_by="spec managedBy"),
-    *_rules(
-        "RayCluster",
-        Effect.AT_ONCE,
-        "workers come or go (the autoscaler, where it is on, decides within the bounds)",
-        replicas="spec workerGroupSpecs * replicas",
-        min="spec workerGroupSpecs * minReplicas",
-        max="spec workerGroupSpecs * maxReplicas",
-        workers_to_delete="spec workerGroupSpecs * scaleStrategy",
-    ),
-    *_rules("RayCluster", Effect.PODS_DELETED, "or made again, when it is no longer suspended", suspend="spec suspend"),
-    *_rules("RayCluster", Effect.NEXT, "counts from the next change", strategy="spec upgradeStrategy"),
-    *_rules(
-        "RayCluster",
-        Effect.NOT_APPLIED,
-        "running pods stay as they are; one that dies comes back with the new template",
-        spec="spec",
-    ),
-    *_rules("RayCluster", Effect.NOTHING, "pods take nothing from it", metadata="metadata"),
-    *_rules("RayJob", Effect.REFUSED, "the field is immutable", managed_by="spec managedBy"),
-    *_rules(
-        "RayJob",
-        Effect.AT_ONCE,
-        "stops the job and deletes its cluster, or starts it on a new one",
-        suspend="spec suspend",
-    ),
-    *_rules(
-        "RayJob",
-        Effect.AT_ONCE,
-        _LIVE_JOB,
-        backoff="spec backoffLimit",
-        deadline="spec activeDeadlineSeconds",
-        pre_running="spec preRunningDeadlineSeconds",
-        ttl="spec ttlSecondsAfterFinished",
-        shutdown="spec shutdownAfterJobFinishes",
-        deletion="spec deletionStrategy",
-    ),
-    *_rules(
-        "RayJob",
-        Effect.NOT_APPLIED,
-        "a job that was submitted is not changed: it takes effect when it is deleted and applied again",
-        spec="spec",
-    ),
-    *_rules("RayJob", Effect.NOTHING, "neither cluster nor job take it after their start", metadata="metadata"),
-    Rule("other", "*", (), Effect.APPLIED, ""),
-)
 
 
 Ask = Callable[[Obj], "Answer | RayopsError | None"]
@@ -321,11 +69,8 @@ def of_pair(old: Obj | None, new: Obj | None, ask: Ask = lambda _: None) -> Verd
         first.effect,
         first.why,
         tuple(judged),
-        _peak(old, new, first.effect),
         tuple(sorted({name for name, touch in touched if touch is Touch.RESTART})),
         tuple(sorted({name for name, touch in touched} - {name for name, touch in touched if touch is Touch.RESTART})),
-        old,
-        new,
     )
 
 
@@ -341,7 +86,7 @@ def effect(old: Obj | None, new: Obj | None, found: Sequence[Change], ask: Ask =
     kind = str(new.get("kind"))
     judged = [_alone(kind, change) for change in found]
     if kind == "RayService":
-        return _served(_together(_by_hash(judged, ask(old), ask(new)), new), new)
+        return _childless(_served(_together(_by_hash(judged, ask(old), ask(new)), new), new), ask(new))
     if kind == "RayCluster":
         return _recreated(_by_pods(judged, ask(old), ask(new)), new)
     return judged
@@ -351,7 +96,18 @@ def _refusal(answer: "Answer | RayopsError | None") -> str:
     """Why the API server or the operator refuses an object; "" where it is taken, or nobody was asked."""
     if isinstance(answer, RayopsError):
         return answer.message
-    return next(iter(answer.problems), "") if answer is not None else ""
+    if answer is None:
+        return ""
+    return next((problem for problem in answer.problems if problem != OF_THE_CHILD), "")
+
+
+def _childless(judged: list[Judged], answer: "Answer | RayopsError | None") -> list[Judged]:
+    """KubeRay takes such a RayService and refuses each RayCluster that it makes for it from then on."""
+    if answer is None or isinstance(answer, RayopsError) or OF_THE_CHILD not in answer.problems:
+        return judged
+    why = f"KubeRay refuses the next RayCluster: {OF_THE_CHILD}"
+    these = (Effect.NOT_APPLIED, Effect.NEW_CLUSTER)
+    return [replace(each, why=f"{why}; {each.why}") if each.effect in these else each for each in judged]
 
 
 def _served(judged: list[Judged], service: Obj) -> list[Judged]:
@@ -395,15 +151,16 @@ def _deployments(service: Obj) -> list[str]:
 
 
 def _alone(kind: str, change: Change) -> Judged:
+    if change.path == ("spec", "managedBy") and change.old is not MISSING and change.new is not MISSING:
+        return Judged(change, Effect.REFUSED, "the field is immutable")
     where = {"RayService": GROUP, "RayCluster": "spec workerGroupSpecs"}.get(kind, "").split()
     if where and change.old is MISSING and list(change.path[:-1]) == where:
-        return Judged(change, Effect.CLUSTER_UPDATE, "a group appended at the end: only its pods are made")
+        return Judged(change, Effect.CLUSTER_UPDATE, "a group that is added: only its pods are made")
+    if kind == "RayCluster" and change.new is MISSING and list(change.path[:-1]) == where:
+        why = "KubeRay forgets the group and leaves its pods running: delete them by hand (kuberay#1739)"
+        return Judged(change, Effect.CLUSTER_UPDATE, why)
     rule = next(rule for rule in RULES if rule.fits(kind, change.path))
     return Judged(change, rule.effect, rule.why, rule.touch)
-
-
-def _key_fits(wanted: str, key: str) -> bool:
-    return wanted in ("*", key)
 
 
 _HASHED = {Effect.NEW_CLUSTER, Effect.CLUSTER_UPDATE}
@@ -424,7 +181,12 @@ def _by_hash(
     groups = len(old.prefix_hashes) - 1
     if groups < len(new.prefix_hashes) and new.prefix_hashes[groups] == old.hash:
         why = "written with the group that is appended"
-        return [_moved(each, {Effect.NEW_CLUSTER}, Effect.NOTHING, why) for each in judged]
+        # Two groups of one name have no names to go by: the whole list is one change.
+        known = any(each.effect is Effect.CLUSTER_UPDATE for each in judged)
+        return [
+            _moved(each, {Effect.NEW_CLUSTER}, Effect.NOTHING if known else Effect.CLUSTER_UPDATE, why)
+            for each in judged
+        ]
     why = "in KubeRay's hash of the cluster"
     if any(each.effect is Effect.NEW_CLUSTER for each in judged):
         why = "comes with the new cluster"
@@ -434,18 +196,26 @@ def _by_hash(
 def _by_pods(
     judged: list[Judged], old: "Answer | RayopsError | None", new: "Answer | RayopsError | None"
 ) -> list[Judged]:
-    """What is written differently and gives the same pods is no change of a RayCluster."""
+    """What is written differently and gives the same pods is no change of a RayCluster that keeps its pods."""
     if old is None or new is None or isinstance(old, RayopsError) or isinstance(new, RayopsError):
         return judged
-    if old.hash != new.hash:
+    if old.hash == new.hash:
+        why, these = (
+            "the same for KubeRay: its hash of the cluster is equal",
+            {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE},
+        )
+    elif old.pods == new.pods:
+        why, these = "its pods are the same with it", {Effect.NOT_APPLIED}
+    else:
         return judged
-    why = "the same for KubeRay: its hash of the cluster is equal"
-    return [
-        each
-        if is_muted(each.change)
-        else _moved(each, {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE}, Effect.NOTHING, why)
-        for each in judged
-    ]
+    return [each if _is_apart(each.change) else _moved(each, these, Effect.NOTHING, why) for each in judged]
+
+
+def _is_apart(change: Change) -> bool:
+    """Whether a field of a RayCluster counts beside its pods' hash: left out of it, or the head Service's."""
+    return is_muted(change) or any(
+        key in {"serviceType", "headServiceAnnotations", "headService"} for key in change.path
+    )
 
 
 def _together(judged: list[Judged], service: Obj) -> list[Judged]:
@@ -491,20 +261,3 @@ def _recreated(judged: list[Judged], cluster: Obj) -> list[Judged]:
 def is_muted(change: Change) -> bool:
     """Whether a field of a pod template is left out of KubeRay's hash."""
     return any(key in {"tolerations", "schedulingGates"} for key in change.path)
-
-
-def _peak(old: Obj | None, new: Obj | None, effect: Effect) -> str:
-    """One line: what the pods of the old and the new cluster request together."""
-    made = {Effect.NEW_CLUSTER, Effect.CREATED}
-    if new is None or effect not in made or new.get("kind") not in ("RayService", "RayCluster", "RayJob"):
-        return ""
-    start, most = _cluster_of(new)
-    if effect is Effect.CREATED or old is None:
-        return f"needs {start} at its start, at most {most}"
-    was_start, was_most = _cluster_of(old)
-    return f"old + new need {was_start + start} with the workers they start with, at most {was_most + most}"
-
-
-def _cluster_of(obj: Obj) -> tuple[Amount, Amount]:
-    spec = obj.get("spec") or {}
-    return cluster_amounts(spec.get("rayClusterConfig") or spec.get("rayClusterSpec") or spec)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rayops import proc
 from rayops.errors import RayopsError
+from rayops.render.discover import KUSTOMIZATIONS
 from rayops.render.sources import Source, load, load_file
 
 
@@ -62,6 +63,21 @@ def revision(name: str, checkout: Path) -> Iterator[Path]:
         with tarfile.open(archive) as packed:
             packed.extractall(tree, filter="data")
         yield tree
+
+
+def completed(this: Side, other: Side) -> Side:
+    """A side with what only the other one builds by itself, as far as it is there: here it may be a part of more."""
+    names = {source.name for source in this.sources}
+    more = [
+        source.name
+        for source in other.sources
+        if source.kind == "kustomize" and source.name not in names and _is_built(this.root / source.name)
+    ]
+    return replace(this, sources=(*this.sources, *load(this.root, more))) if more else this
+
+
+def _is_built(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in KUSTOMIZATIONS)
 
 
 def narrowed(before: Side, after: Side, *, environments: Sequence[str], chosen: Sequence[str]) -> tuple[Side, Side]:

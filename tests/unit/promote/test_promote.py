@@ -54,8 +54,8 @@ def test_a_digest_moves_and_every_other_byte_stays(promote: Run, root: Path) -> 
         f"+- {{name: {IMAGE}, digest: {A}}} # the CPU one",
     ]
     assert f"- {PROD_RAG}: {IMAGE} sha256:000000000000… → sha256:aaaaaaaaaaaa…" in out
-    assert "| `overlays/prod/rag` | RayService rag/rag | **new cluster** |" in out
-    assert "old + new need" in out
+    assert "| **new cluster** | RayService rag/rag<br>`overlays/prod/rag` |" in out
+    assert "until every application of the new cluster is RUNNING" in out
 
 
 def test_a_second_run_has_nothing_to_do_and_asks_nobody(promote: Run, root: Path) -> None:
@@ -272,7 +272,8 @@ def test_a_target_that_would_not_render_is_refused(promote: Run, root: Path) -> 
     file.write_text(file.read_text().replace("[../environment]", "[../environment, ../extra]"))
     code, _, err = promote("--pipeline", "rag")
     assert (code, changed(root)) == (1, ["overlays/staging/rag/kustomization.yaml"])
-    assert "overlays/prod/rag would not render" in err
+    assert "overlays/prod/rag: " in err
+    assert "after the promotion" in err
 
 
 def test_the_platform_goes_alone_and_with_all_its_services_healthy(promote: Run, root: Path, live: Live) -> None:

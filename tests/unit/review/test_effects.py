@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rayops.review import Effect, Verdict, effects, judge
+from rayops.review import Effect, Verdict, judge, rules
 from rayops.review.changes import ORDER
 from tests.unit.review.objects import cluster, edited, group, job, service
 
@@ -18,17 +18,18 @@ TOLERATION = [{"key": "gpu", "operator": "Exists"}]
 # rule → the change of a field that it is about, the effect; then a field beside it, and that one's effect.
 Case = tuple[str, Any, Effect, str, Any, Effect]
 NEW, SERVE, NOT, ONCE = Effect.NEW_CLUSTER, Effect.SERVE_UPDATE, Effect.NOT_APPLIED, Effect.AT_ONCE
+NEXT = Effect.NEXT
 CASES: dict[str, Case] = {
-    "rayservice-managed-by": ("spec managedBy", "x", Effect.REFUSED, "spec upgradeStrategy type", "None", ONCE),
+    "rayservice-managed-by": ("spec managedBy", "x", Effect.NOTHING, "spec upgradeStrategy type", "None", NEXT),
     "rayservice-serve-text": ("spec serveConfigV2", "# c\n", SERVE, f"{APP} route_prefix", "/x", SERVE),
-    "rayservice-num-replicas": (f"{DEPLOYMENT} num_replicas", 3, SERVE, f"{GROUP} replicas", 3, NOT),
+    "rayservice-num-replicas": (f"{APP} deployments 0 num_replicas", 3, SERVE, f"{GROUP} replicas", 3, NOT),
     "rayservice-autoscaling-policy": (
         f"{DEPLOYMENT} autoscaling_config policy", {"name": "x"}, SERVE,
         f"{DEPLOYMENT} autoscaling_config max_replicas", 9, SERVE,
     ),
     "rayservice-application-policy": (f"{APP} autoscaling_policy", {"n": 1}, SERVE, f"{APP} route_prefix", "/x", SERVE),
     "rayservice-router": (f"{DEPLOYMENT} request_router_config", {"a": 1}, SERVE, f"{DEPLOYMENT} name2", "x", SERVE),
-    "rayservice-deployment-actors": (f"{DEPLOYMENT} deployment_actors", [1], SERVE, f"{DEPLOYMENT} x", 1, SERVE),
+    "rayservice-deployment-actors": (f"{DEPLOYMENT} deployment_actors", [], SERVE, f"{DEPLOYMENT} x", 1, SERVE),
     "rayservice-import-path": (f"{APP} import_path", "a:b", SERVE, f"{APP} route_prefix", "/x", SERVE),
     "rayservice-runtime-env": (f"{APP} runtime_env", {"pip": []}, SERVE, f"{HEAD} runtimeClassName", "x", NEW),
     "rayservice-args": (f"{APP} args store", "postgres", SERVE, f"{HEAD} containers 0 args", ["x"], NEW),
@@ -42,8 +43,10 @@ CASES: dict[str, Case] = {
     "rayservice-placement-strategy": (
         f"{DEPLOYMENT} placement_group_strategy", "PACK", SERVE, f"{DEPLOYMENT} y", "PACK", SERVE,
     ),
-    "rayservice-per-node": (f"{DEPLOYMENT} max_replicas_per_node", 1, SERVE, f"{DEPLOYMENT} num_replicas", 2, SERVE),
-    "rayservice-gang": (f"{DEPLOYMENT} gang_scheduling_config", {"a": 1}, SERVE, f"{DEPLOYMENT} z", 1, SERVE),
+    "rayservice-per-node": (
+        f"{DEPLOYMENT} max_replicas_per_node", 1, SERVE, f"{APP} deployments 0 num_replicas", 3, SERVE,
+    ),
+    "rayservice-gang": (f"{DEPLOYMENT} gang_scheduling_config", {"gang_size": 1}, SERVE, f"{DEPLOYMENT} z", 1, SERVE),
     "rayservice-deployment-field": (
         f"{DEPLOYMENT} graceful_shutdown_timeout_s", 5, SERVE, f"{APP} import_path", "a:b", SERVE,
     ),
@@ -74,20 +77,20 @@ CASES: dict[str, Case] = {
     ),
     "rayservice-cluster": (f"{HEAD} containers 0 image", "r/pipeline:2", NEW, f"{APP} route_prefix", "/x", SERVE),
     "rayservice-serve-service": (
-        "spec serveService spec ports 0 port", 80, Effect.SERVE_SERVICE, "spec rayClusterDeletionDelaySeconds", 1, ONCE,
+        "spec serveService spec ports 0 port", 80, Effect.SERVE_SERVICE, "spec rayClusterDeletionDelaySeconds", 1, NEXT,
     ),
     "rayservice-exclude-head": (
         "spec excludeHeadPodFromServeSvc", False, ONCE, f"{CLUSTER} headGroupSpec serviceType", "NodePort", NEW,
     ),
-    "rayservice-strategy": ("spec upgradeStrategy type", "None", ONCE, "spec managedBy", "x", Effect.REFUSED),
+    "rayservice-strategy": ("spec upgradeStrategy type", "None", NEXT, "spec managedBy", "x", Effect.NOTHING),
     "rayservice-deletion-delay": (
-        "spec rayClusterDeletionDelaySeconds", 5, ONCE, "spec serviceUnhealthySecondThreshold", 5, Effect.NOTHING,
+        "spec rayClusterDeletionDelaySeconds", 5, NEXT, "spec serviceUnhealthySecondThreshold", 5, Effect.NOTHING,
     ),
     "rayservice-timeout": (
-        "metadata annotations ray.io/initializing-timeout", "9m", ONCE, "metadata annotations x", "9m", Effect.NOTHING,
+        "metadata annotations ray.io/initializing-timeout", "9m", NEXT, "metadata annotations x", "9m", Effect.NOTHING,
     ),
     "rayservice-unhealthy": (
-        "spec serviceUnhealthySecondThreshold", 5, Effect.NOTHING, "spec rayClusterDeletionDelaySeconds", 5, ONCE,
+        "spec serviceUnhealthySecondThreshold", 5, Effect.NOTHING, "spec rayClusterDeletionDelaySeconds", 5, NEXT,
     ),
     "rayservice-deployment-unhealthy": (
         "spec deploymentUnhealthySecondThreshold", 5, Effect.NOTHING, "spec excludeHeadPodFromServeSvc", False, ONCE,
@@ -95,8 +98,9 @@ CASES: dict[str, Case] = {
     "rayservice-metadata": (
         "metadata labels a", "2", Effect.NOTHING, f"{CLUSTER} headGroupSpec template metadata labels a", "2", NEW,
     ),
-    "raycluster-managed-by": ("spec managedBy", "x", Effect.REFUSED, "spec rayVersion", "x", NOT),
-    "raycluster-replicas": ("spec workerGroupSpecs 0 replicas", 2, ONCE, "spec workerGroupSpecs 0 numOfHosts", 2, NOT),
+    "raycluster-managed-by": ("spec managedBy", "x", Effect.NOTHING, "spec rayVersion", "x", NOT),
+    "raycluster-replicas": ("spec workerGroupSpecs 0 replicas", 2, ONCE, "spec workerGroupSpecs 0 labels a", "b", NOT),
+    "raycluster-hosts": ("spec workerGroupSpecs 0 numOfHosts", 2, ONCE, "spec workerGroupSpecs 0 labels a", "b", NOT),
     "raycluster-min": ("spec workerGroupSpecs 0 minReplicas", 2, ONCE, "spec workerGroupSpecs 0 labels a", "2", NOT),
     "raycluster-max": ("spec workerGroupSpecs 0 maxReplicas", 9, ONCE, "spec rayVersion", "9", NOT),
     "raycluster-workers-to-delete": (
@@ -104,12 +108,34 @@ CASES: dict[str, Case] = {
         "spec workerGroupSpecs 0 template spec tolerations", TOLERATION, NOT,
     ),
     "raycluster-suspend": ("spec suspend", True, Effect.PODS_DELETED, "spec workerGroupSpecs 0 suspend", True, NOT),
-    "raycluster-strategy": ("spec upgradeStrategy type", "Recreate", ONCE, "spec enableInTreeAutoscaling", True, NOT),
+    "raycluster-strategy": ("spec upgradeStrategy type", "Recreate", NEXT, "spec enableInTreeAutoscaling", True, NOT),
+    "raycluster-idle-timeout": (
+        "spec autoscalerOptions idleTimeoutSeconds", 5, ONCE, "spec autoscalerOptions imagePullPolicy", "Always", NOT,
+    ),
+    "raycluster-upscaling": (
+        "spec autoscalerOptions upscalingMode", "Default", ONCE, "spec autoscalerOptions version", "v2", NOT,
+    ),
+    "raycluster-group-idle-timeout": (
+        "spec workerGroupSpecs 0 idleTimeoutSeconds", 5, ONCE, "spec workerGroupSpecs 0 priority", 5, NOT,
+    ),
+    "raycluster-order": (
+        "spec workerGroupSpecs", [group("gpu", 2, **{"nvidia.com/gpu": "1"}), group("cpu", 3)], Effect.NOTHING,
+        "spec rayVersion", "x", NOT,
+    ),
+    "raycluster-head-service": (
+        "spec headGroupSpec serviceType", "NodePort", NOT, "spec workerGroupSpecs 0 replicas", 3, ONCE,
+    ),
+    "raycluster-head-annotations": (
+        "spec headServiceAnnotations a", "b", NOT, "spec workerGroupSpecs 0 replicas", 3, ONCE,
+    ),
+    "raycluster-own-head-service": (
+        "spec headGroupSpec headService metadata labels a", "b", NOT, "spec workerGroupSpecs 0 replicas", 3, ONCE,
+    ),
     "raycluster-spec": (
         "spec headGroupSpec template spec containers 0 image", "x", NOT, "metadata labels a", "2", Effect.NOTHING,
     ),
     "raycluster-metadata": ("metadata labels a", "2", Effect.NOTHING, "spec rayVersion", "x", NOT),
-    "rayjob-managed-by": ("spec managedBy", "x", Effect.REFUSED, "spec submissionMode", "x", NOT),
+    "rayjob-managed-by": ("spec managedBy", "x", Effect.NOTHING, "spec submissionMode", "x", NOT),
     "rayjob-suspend": ("spec suspend", True, ONCE, "spec rayClusterSpec suspend", True, NOT),
     "rayjob-backoff": ("spec backoffLimit", 2, ONCE, "spec submitterConfig backoffLimit", 2, NOT),
     "rayjob-deadline": ("spec activeDeadlineSeconds", 2, ONCE, "spec entrypoint", "x", NOT),
@@ -128,12 +154,12 @@ def verdict(before: dict[str, Any], after: dict[str, Any]) -> Verdict:
 
 
 def test_every_rule_has_its_cases() -> None:
-    assert set(CASES) == {rule.id for rule in effects.RULES} - {"other"}
+    assert set(CASES) == {rule.id for rule in rules.RULES} - {"other"}
 
 
 @pytest.mark.parametrize("rule", CASES)
 def test_a_rule_speaks_of_its_field_and_of_no_other(rule: str) -> None:
-    (about,) = (each for each in effects.RULES if each.id == rule)
+    (about,) = (each for each in rules.RULES if each.id == rule)
     made = MADE[about.kind]()
     path, value, effect, beside, other, other_effect = CASES[rule]
     text = made["spec"].get("serveConfigV2", "")
@@ -178,8 +204,7 @@ def test_strategy_none_makes_no_cluster_and_still_takes_a_serve_config() -> None
     after = edited(edited(before, f"{HEAD} containers 0 image", "x"), f"{APP} route_prefix", "/x")
     found = verdict(before, after)
     assert {each.effect for each in found.changes} == {NOT, SERVE}
-    assert found.effect is SERVE
-    assert not found.peak
+    assert found.effect is NOT
 
 
 def test_recreate_deletes_every_pod_of_a_plain_cluster_but_for_what_the_hash_leaves_out() -> None:
@@ -199,24 +224,29 @@ def test_other_kinds_just_change() -> None:
     assert [each.effect for each in judge([before], [])] == [Effect.DELETED]
 
 
-def test_the_peak_counts_old_and_new() -> None:
-    """Head 1 CPU and 2 GiB; workers 2 CPUs and 2 GiB, one or three without and one or two with a GPU."""
-    found = verdict(service(), edited(service(), f"{HEAD} containers 0 image", "x"))
-    assert found.peak == (
-        "old + new need 10 CPU, 12 GiB, 2 GPU with the workers they start with, at most 22 CPU, 24 GiB, 4 GPU"
-    )
-    (made,) = judge([], [service()])
-    assert made.peak == "needs 5 CPU, 6 GiB, 1 GPU at its start, at most 11 CPU, 12 GiB, 2 GPU"
-    assert not verdict(service(), edited(service(), f"{GROUP} maxReplicas", 9)).peak
+@pytest.mark.parametrize("kind", MADE)
+def test_who_manages_an_object_is_not_changed_once_it_is_written(kind: str) -> None:
+    before = edited(MADE[kind](), "spec managedBy", "ray.io/kuberay-operator")
+    after = edited(before, "spec managedBy", "kueue.x-k8s.io/multikueue")
+    assert verdict(before, after).effect is Effect.REFUSED
+    assert verdict(MADE[kind](), before).effect is Effect.NOTHING
 
 
-def test_the_peak_counts_autoscaler_hosts_and_init_containers() -> None:
-    after = edited(edited(service(), f"{CLUSTER} enableInTreeAutoscaling", True), f"{GROUP} numOfHosts", 2)
-    first = [{"name": "wait", "resources": {"requests": {"cpu": "8"}}}]
-    after = edited(after, f"{HEAD} initContainers", first)
-    (made,) = judge([], [after])
-    assert made.peak.startswith("needs 14 CPU, 8.5 GiB, 1 GPU")  # head 8 (more than 1 + 0.5), workers 4 + 2
+def test_a_group_that_a_cluster_loses_keeps_its_pods() -> None:
+    after = edited(cluster(), "spec workerGroupSpecs", [group("cpu", 3)])
+    found = verdict(cluster(), after)
+    assert found.effect is Effect.CLUSTER_UPDATE
+    assert "leaves its pods running" in found.why
+
+
+def test_a_serve_config_that_ray_refuses_is_rejected() -> None:
+    found = verdict(service(), edited(service(), f"{DEPLOYMENT} num_replicas", 3))
+    assert found.effect is Effect.REFUSED
+    assert "num_replicas" in found.why
+    both = edited(edited(service(), f"{DEPLOYMENT} num_replicas", 3), f"{HEAD} containers 0 image", "x")
+    assert verdict(service(), both).effect is Effect.REFUSED
+    assert "never becomes ready" in verdict(service(), both).why
 
 
 def test_the_rules_are_those_of_the_ordered_hash() -> None:
-    assert ORDER in {rule.path[-1] for rule in effects.RULES if rule.path}
+    assert ORDER in {rule.path[-1] for rule in rules.RULES if rule.path}

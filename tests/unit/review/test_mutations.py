@@ -22,6 +22,7 @@ def base() -> Callable[[str], Obj]:
     service = one(render(ROOT / "overlays" / "local" / "hello"), SERVICE)
     for group in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]:
         group["maxReplicas"] = 3
+    service["spec"]["serveService"].setdefault("metadata", {})["annotations"] = {"example.com/kept": "1"}
 
     def made(subject: str) -> Obj:
         if subject == SERVICE:
