@@ -51,9 +51,13 @@ def test_a_quota_counts_by_any_of_its_names() -> None:
     for hard in listed:
         (found,) = shortfalls([made, quota(**hard)])
         assert found.there < found.needed, hard
-    enough = quota(cpu=8, pods="8", memory="16Gi", **{"requests.nvidia.com/gpu": 6, "limits.cpu": "1", "services": "0"})
+    more: dict[str, Any] = {"requests.nvidia.com/gpu": 6, "limits.cpu": "1", "services": "0"}
+    enough = quota(cpu=8, pods="8", memory="16Gi", **more)
     assert not list(shortfalls([made, enough]))
     assert not list(shortfalls([made, quota("elsewhere", cpu=1)]))
+    part = quota(pods="1")
+    part["spec"]["scopes"] = ["BestEffort"]
+    assert not list(shortfalls([made, part]))
 
 
 POOLS: Obj = {
