@@ -58,7 +58,7 @@ def test_a_fault_is_one_line_with_file_and_line(text: str) -> None:
         ("{kind: A, n: 1}", [{"kind": "A", "n": 1}]),
         ('{"kind": "List", "items": [{"kind": "A"}, {"kind": "B"}]}', [{"kind": "A"}, {"kind": "B"}]),
         ("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}", [{"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}]),
-        ("on: 2026-01-02\n8080: x\n", [{"true": "2026-01-02", "8080": "x"}]),
+        ("on: 2026-01-02T03:04:05Z\n8080: x\n", [{"true": "2026-01-02T03:04:05Z", "8080": "x"}]),
         ("a: !!binary aGk=\n", [{"a": "b'hi'"}]),
     ],
 )
