@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -20,6 +20,8 @@ from tests.harness.faults import OPERATOR_NAMESPACE, operator_pods
 
 # Two looks at Serve this far apart must be equal: its controller takes a new target at its next turn, every 0.1 s.
 STABLE_S = 1.5
+# A RayService is looked at every two seconds.
+REFUSED_S = 4.0
 CONTAINER = "kuberay-operator"
 HEAD = "headgroup"
 SERVICES = ("Service", "asked of the Service")
@@ -63,12 +65,12 @@ class Operator:
             if parsed.get(self._kind) == self._object and parsed["ts"] >= since:
                 yield parsed
 
-    def refusal(self, since: str) -> str:
+    def refusal(self, since: str, until: str = "9") -> str:
         """Why it refuses the object, "" where it does not: its own validation, or the dashboard's about a Serve config.
 
         Other errors pass: a conflict of two writers, a head pod that is not there yet, a dashboard that is slow.
         """
-        errors = [line for line in self.lines(since) if line["level"] == "error"]
+        errors = [line for line in self.lines(since) if line["level"] == "error" and line["ts"] <= until]
         found = [str(line.get("error") or line["msg"]) for line in errors if _is_refusal(line)]
         return found[-1] if found else ""
 
@@ -98,9 +100,9 @@ def _is_refusal(line: Obj) -> bool:
     return of_validation or bool(re.search(r"UpdateDeployments fail: 4\d\d|error converting YAML|yaml: ", error))
 
 
-def now() -> str:
-    """The time as the operator's log writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(ago_s: float = 0.0) -> str:
+    """The time, or a moment ago, as the operator's log writes it."""
+    return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class ServiceObserver:
@@ -143,12 +145,12 @@ class ServiceObserver:
             self._serve_settles()
 
     def _seen(self, mark: Mark) -> bool:
-        if self.operator.refusal(mark.since):
-            return True
         service = self._service()
         generation = service["metadata"]["generation"]
         if dig(service, "status", "observedGeneration") != generation:
-            return False
+            # What it refuses it does not write down as seen. A line may be about what was there before, so it must be
+            # older than the time that a look takes.
+            return bool(self.operator.refusal(mark.since, until=now(REFUSED_S)))
         # KubeRay writes the generation at the end of a look, when all is decided. What has none of its own (labels) is
         # seen by the second look: the first may have begun before the change.
         return generation != mark.generation or self.operator.reconciles(mark.since) >= 2
@@ -174,7 +176,9 @@ class ServiceObserver:
 
     def verdict(self, before: Obj, mark: Mark) -> Seen:
         """What the change since `before` did, the gravest of it."""
-        if error := self.operator.refusal(mark.since):
+        service = self._service()
+        seen = dig(service, "status", "observedGeneration") == service["metadata"]["generation"]
+        if not seen and (error := self.operator.refusal(mark.since)):
             return Seen("rejected", because=error)
         if pending := self.pending():
             submitted = self.operator.submitted(mark.since)

@@ -3,6 +3,7 @@
 import argparse
 
 FORMATS = ("text", "markdown", "json", "html")
+SUFFIXES = {".txt": "text", ".md": "markdown", ".json": "json", ".html": "html"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,34 +13,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="after", default="", metavar="REV|DIR|FILE", help="after (default: the checkout)")
     base = "before: where HEAD left REV (default: HEAD, so what is not committed is reviewed)"
     parser.add_argument("--base", default="HEAD", metavar="REV", help=base)
-    parser.add_argument(
-        "--env", action="append", default=[], metavar="NAME", help="only this environment; may be repeated"
-    )
+    parser.add_argument("--root", metavar="DIR", help="the repository (default: the one around the current folder)")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
     what = "only this source, or all below a folder; may be repeated"
     parser.add_argument("--overlay", action="append", default=[], metavar="PATH", help=what)
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.add_argument("--output", metavar="FILE", help="write there instead of to the terminal")
+    output = f"write there, in the form of its suffix ({', '.join(SUFFIXES)}); may be repeated"
+    parser.add_argument("--output", action="append", default=[], metavar="FILE", help=output)
     fails = "exit 1 for this verdict (rejected, new-cluster, …), budget, quota, render or lint; may be repeated"
     parser.add_argument("--fail-on", action="append", default=[], metavar="WHAT", help=fails)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the review. Exit code 1 where the policy says so (.rayops.yaml, or --fail-on)."""
+    """Print the review, or write it. Exit code 1 where the policy says so (.rayops.yaml, or --fail-on)."""
+    import sys
     from pathlib import Path
 
-    from rayops.paths import ROOT
+    from rayops.cli.lint import repository
     from rayops.review import policy
     from rayops.review.compare import compare
     from rayops.review.inputs import merge_base, narrowed, side
     from rayops.review.report import FORMATS as REPORTS
 
-    before = options.before or merge_base(options.base, ROOT)
-    with side(before, ROOT) as old, side(options.after, ROOT) as new:
+    root = Path(options.root).resolve() if options.root else repository(Path.cwd())
+    forms = [(file, _form(file)) for file in options.output]
+    before = options.before or merge_base(options.base, root)
+    with side(before, root) as old, side(options.after, root) as new:
         old, new = narrowed(old, new, environments=options.env, chosen=options.overlay)
         review = policy.judged(compare(old, new), policy.read(new.root, options.fail_on))
-    text = REPORTS[options.format](review)
-    if options.output:
-        Path(options.output).write_text(text, "utf-8")
+    for file, form in forms:
+        Path(file).write_text(REPORTS[form](review), "utf-8")
+    if not forms:
+        print(REPORTS[options.format](review), end="")
     else:
-        print(text, end="")
+        sys.stderr.writelines(f"fails: {each}\n" for each in review.fails)
     return int(bool(review.fails))
+
+
+def _form(file: str) -> str:
+    from pathlib import Path
+
+    from rayops.errors import RayopsError
+
+    suffix = Path(file).suffix
+    if suffix not in SUFFIXES:
+        raise RayopsError(f"--output {file}: no form has the suffix {suffix!r}", hint=f"one of {', '.join(SUFFIXES)}")
+    return SUFFIXES[suffix]

@@ -34,7 +34,7 @@ def drawing(item: Item) -> str:
 
 
 def _names(found: Capacity | None) -> list[str]:
-    return [group.name for group in found.groups if any(group.counts)] if found else []
+    return [group.name for group in found.groups if any(group.counts[:3])] if found else []
 
 
 def _side(
