@@ -103,7 +103,7 @@ def failures(pair: Pair, verdict: Verdict | None) -> str:
 
 
 def _alone(service: Obj) -> set[str]:
-    """APPLICATION/DEPLOYMENT of those that may have a single replica."""
+    """APPLICATION/DEPLOYMENT of those that may have a single replica, and no room for its successor beside it."""
     try:
         applications = serve_config(service)["applications"]
     except RayopsError:
@@ -113,7 +113,8 @@ def _alone(service: Obj) -> set[str]:
         for each in application.get("deployments") or []:
             scaling = each.get("autoscaling_config")
             fewest = scaling.get("min_replicas", 1) if isinstance(scaling, dict) else each.get("num_replicas", 1)
-            if fewest == "auto" or (isinstance(fewest, int) and fewest <= 1):
+            surge = each.get("max_surge_percent") or 0
+            if surge < 100 and (fewest == "auto" or (isinstance(fewest, int) and fewest <= 1)):
                 found.add(f"{application.get('name')}/{each.get('name')}")
     return found
 

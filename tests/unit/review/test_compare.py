@@ -200,6 +200,14 @@ def test_failing_requests_and_the_way_back(path: str, value: Any, failures: str,
     assert bool(item.revert) is bool(revert)
 
 
+def test_a_successor_that_starts_first_leaves_no_gap(tmp_path: Path) -> None:
+    where = "spec serveConfigV2 applications 0 deployments 1"
+    old = edited(service(), f"{where} max_surge_percent", 100)
+    item = one(files(tmp_path, [old], [edited(old, f"{where} ray_actor_options num_cpus", 1)]))
+    assert item.restarts == ("rag/Retriever",)
+    assert item.failures.startswith("none expected")
+
+
 def test_what_a_new_cluster_takes_while_both_run(tmp_path: Path) -> None:
     """Head 1 CPU and 2 GiB, one CPU worker of 2 and one GPU worker of 2 at the start."""
     item = one(files(tmp_path, [service()], [edited(service(), "spec rayClusterConfig rayVersion", "2.59.0")]))
