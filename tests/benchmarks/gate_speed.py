@@ -72,15 +72,20 @@ def generate(root: Path, count: int = OVERLAYS) -> None:
 
 
 def measure(command: Command, text: str, runs: int) -> dict[str, float]:
-    """Median, least and most seconds of a command, by hyperfine, after one run that does not count."""
+    """Median, least and most seconds of a command, and those of all its processors, which other load changes less.
+
+    By hyperfine, after one run that does not count.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
         options: list[str | Path] = ["--runs", str(runs), "--warmup", "1", "--export-json", out, "--style", "none"]
         if command.cold:
             options += ["--prepare", f"rm -rf {RENDERS}"]
         proc.run(["hyperfine", *options, text], hint="apt-get install hyperfine", timeout=3600)
-        times: list[float] = json.loads(out.read_text())["results"][0]["times"]
-    return {"median": statistics.median(times), "least": min(times), "most": max(times)}
+        result = json.loads(out.read_text())["results"][0]
+    times: list[float] = result["times"]
+    processors = result["user"] + result["system"]
+    return {"median": statistics.median(times), "least": min(times), "most": max(times), "processors": processors}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     for each in chosen:
         goal = f"   goal {each.goal_s:g}" if each.goal_s else ""
-        print(f"{each.name:28} {found[each.name]['median']:7.3f} s{goal}")
+        seen = found[each.name]
+        print(f"{each.name:28} {seen['median']:7.3f} s, of processors {seen['processors']:7.3f} s{goal}")
     for name, ratio in result["ratios"].items():
         print(f"{name:60} {ratio:6.1f} times")
     if options.out:
