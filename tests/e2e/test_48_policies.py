@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pytest
-import yaml
 
 from rayops.kube import Kube, KubeError, Timeout, eventually, is_so, itself
 from rayops.kube.objects import RAY_CLUSTER, Kind, Obj
@@ -59,16 +58,19 @@ class Bound:
 def bound(kube: Kube, new_namespace: Callable[[str], AbstractContextManager[str]]) -> Iterator[Bound]:
     with new_namespace("policies-deny") as deny, new_namespace("policies-warn") as warn:
         objects = [*_policies(deny), *_bindings(deny, {"deny": deny, "warn": warn})]
-        parameters = yaml.safe_load((admission.FOLDER / "parameters.configmap.yaml").read_text())
         try:
             for mode, namespace in (("deny", deny), ("warn", warn)):
                 _label(kube, namespace, mode)
-            kube.apply([_in(parameters, deny), *objects])
+            kube.apply(objects)
             found = Bound(kube, deny, warn)
             for case in {case.rule: case for case in FIRST.values()}.values():
                 obj = case.objects()[0]
                 refused = f"{case.rule} is refused"
-                eventually(lambda obj=obj: found.dry_run(obj, deny) != "", itself, is_so, Timeout.SHORT, refused)  # type: ignore[misc]
+                said = f"{case.rule}: "
+                eventually(
+                    lambda obj=obj, said=said: said in found.dry_run(obj, deny), itself, is_so, Timeout.SHORT, refused
+                )  # type: ignore[misc]
+                eventually(lambda obj=obj: bool(found.warnings(obj)), itself, is_so, Timeout.SHORT, "it is warned of")  # type: ignore[misc]
             yield found
         finally:
             for obj in reversed(objects):
@@ -85,7 +87,6 @@ def _bindings(own: str, namespaces: dict[str, str]) -> Iterator[Obj]:
             made = _renamed(binding, f"{own}-{mode}")
             spec = made["spec"]
             spec["policyName"] = f"{spec['policyName']}-{own}"
-            spec["paramRef"]["namespace"] = own
             spec["validationActions"] = ACTIONS[mode]
             spec["matchResources"] = {"namespaceSelector": {"matchLabels": {LABEL: mode}}}
             yield made
@@ -142,6 +143,17 @@ def _policy(rule: str) -> str:
     if rule == "kuberay-rejects":
         return "kuberay"
     return "images" if rule in policies.IMAGES else "safety"
+
+
+def test_what_a_namespace_allows_is_admitted_there(bound: Bound) -> None:
+    obj = FIRST["host-path"].objects()[0]
+    for allowed, admitted in (("image-latest host-path", True), ("image-latest", False)):
+        notes = {policies.ALLOW: allowed}
+        meta = {"name": bound.deny, "labels": {LABEL: "deny"}, "annotations": notes}
+        bound.kube.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}])
+        what = f"with {allowed} it is {'admitted' if admitted else 'refused'}"
+        seen = lambda admitted=admitted: (bound.dry_run(obj, bound.deny) == "") is admitted  # noqa: E731
+        eventually(seen, itself, is_so, Timeout.SHORT, what)
 
 
 def test_an_object_from_before_can_be_edited_and_deleted_but_not_made_worse(bound: Bound) -> None:

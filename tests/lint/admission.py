@@ -12,6 +12,7 @@ from celpy import celtypes
 from celpy.adapter import json_to_cel
 from celpy.evaluation import CELEvalError
 
+from rayops.lint.policies import ALLOW
 from rayops.paths import ROOT
 
 FOLDER = ROOT / "base" / "policies"
@@ -26,7 +27,7 @@ def refusals(obj: dict[str, Any], allowed: str = "") -> Iterator[str]:
     for policy in policies():
         given: dict[str, Any] = {
             "object": json_to_cel(obj),
-            "params": json_to_cel({"data": {"allowed": allowed}}),
+            "namespaceObject": json_to_cel({"metadata": {"annotations": {ALLOW: allowed}}}),
         }
         variables = celtypes.MapType()
         given["variables"] = variables

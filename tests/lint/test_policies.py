@@ -75,8 +75,3 @@ def test_environments_warn_or_deny(environment: str, actions: list[str]) -> None
         == {p["metadata"]["name"] for p in admission.policies()}
     )
     assert all(each["spec"]["validationActions"] == actions for each in bindings)
-    parameters = {(each["metadata"]["name"], each["metadata"]["namespace"]) for each in of_kind(objects, "ConfigMap")}
-    assert all(
-        (each["spec"]["paramRef"]["name"], each["spec"]["paramRef"]["namespace"]) in parameters for each in bindings
-    )
-    assert all(each["spec"]["paramRef"]["parameterNotFoundAction"] == "Deny" for each in bindings)
