@@ -1,9 +1,13 @@
 """Pods and their requests at each size, counted by hand."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kubernetes.utils.quantity import parse_quantity
 
 from rayops.errors import RayopsError
 from rayops.fit import GIB, Amount, capacity, pod_amount, surge_of
+from rayops.fit.amounts import quantity
 from tests.unit.fit.objects import Obj, cluster, group, pod, service
 
 
@@ -97,3 +101,15 @@ def test_other_kinds_take_nothing_and_bad_numbers_are_named() -> None:
         capacity(service(group(template=pod(cpu="lots"))))
     with pytest.raises(RayopsError, match=r"RayService n/s: worker group cpu: maxReplicas: '3' is no whole number"):
         capacity(service(group(most="3")))  # type: ignore[arg-type]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,3})?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?", fullmatch=True))
+def test_quantities_are_those_of_kubernetes(text: str) -> None:
+    assert quantity(text) == pytest.approx(float(parse_quantity(text)), rel=1e-12)
+
+
+@pytest.mark.parametrize("value", ["", "Gi", "1Kib", "2 Gi", "one", "1k1", True, [], "0x10"])
+def test_what_is_no_quantity_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="is no quantity"):
+        quantity(value)
