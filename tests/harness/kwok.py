@@ -188,11 +188,11 @@ def _each(action: Any, objects: Iterable[Obj]) -> None:
 
 
 def _usable(each: Obj) -> bool:
-    taints = {taint["key"] for taint in each["spec"].get("taints") or []}
+    new = any(taint["key"].startswith("node.kubernetes.io/") for taint in each["spec"].get("taints") or [])
     ready = any(
         c["type"] == "Ready" and c["status"] == "True" for c in (each.get("status") or {}).get("conditions") or []
     )
-    return ready and taints == {TAINT}
+    return ready and not new
 
 
 def _verdict(each: Obj, count: int) -> bool:
