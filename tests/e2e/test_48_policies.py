@@ -46,6 +46,15 @@ class Bound:
             return str(error)
         return ""
 
+    def wait_for(self, case: casebook.Case) -> None:
+        """Until the API server has its policy: a few seconds after it was applied."""
+        obj = case.objects()[0]
+        said = f"{case.rule} is refused"
+        eventually(
+            lambda: self.dry_run(obj, self.deny), itself, lambda why: f"{case.rule}: " in why, Timeout.SHORT, said
+        )
+        eventually(lambda: self.warnings(obj), itself, bool, Timeout.SHORT, f"{case.rule} is warned of")
+
     def warnings(self, obj: Obj) -> list[str]:
         """What kubectl would print beside "created", in the namespace that warns. KubeError where it is refused."""
         path = self.kube._path(Kind(obj["apiVersion"], obj["kind"]), None, self.warn)
@@ -63,14 +72,8 @@ def bound(kube: Kube, new_namespace: Callable[[str], AbstractContextManager[str]
                 _label(kube, namespace, mode)
             kube.apply(objects)
             found = Bound(kube, deny, warn)
-            for case in {case.rule: case for case in FIRST.values()}.values():
-                obj = case.objects()[0]
-                refused = f"{case.rule} is refused"
-                said = f"{case.rule}: "
-                eventually(
-                    lambda obj=obj, said=said: said in found.dry_run(obj, deny), itself, is_so, Timeout.SHORT, refused
-                )  # type: ignore[misc]
-                eventually(lambda obj=obj: bool(found.warnings(obj)), itself, is_so, Timeout.SHORT, "it is warned of")  # type: ignore[misc]
+            for case in FIRST.values():
+                found.wait_for(case)
             yield found
         finally:
             for obj in reversed(objects):

@@ -33,7 +33,7 @@ HOSTILE = {
     "unclosed": (HEAD + 'spec: "').encode(),
     "text": b"RayService",
 }
-ODD = [None, [], {}, "x", 7, True, [None], [[]], {"a": None}, [{"name": None}], {"template": []}]
+ODD: list[Any] = [None, [], {}, "x", 7, True, [None], [[]], {"a": None}, [{"name": None}], {"template": []}]
 
 
 def report_on(*objects: Any) -> Report:
