@@ -115,6 +115,15 @@ def test_an_object_with_odd_values_is_no_crash(changes: list[tuple[int, Any]]) -
     assert all(finding.message and "\n" not in finding.message for finding in report.findings)
 
 
+@pytest.mark.parametrize("kind", ["Secret", "RayService", "Service"])
+@pytest.mark.parametrize(("field", "value"), [("metadata", "x"), ("kind", []), ("apiVersion", 1), ("spec", [1])])
+def test_what_is_no_object_is_one_line(kind: str, field: str, value: Any) -> None:
+    whole = {"apiVersion": "ray.io/v1" if kind == "RayService" else "v1", "kind": kind, "metadata": {"name": "a"}}
+    (finding,) = report_on({**whole, field: value}).findings
+    assert finding.rule.id == "does-not-render"
+    assert f"its {field} is no " in finding.message
+
+
 def _put(node: Any, path: tuple[Any, ...], value: Any) -> None:
     *parents, last = path
     for part in parents:
