@@ -53,7 +53,8 @@ class Context:
     def finding(self, rule: Rule, resource: "Resource", path: Sequence[str], message: str) -> Finding:
         """A finding at a field of a resource; `path` as in rayops.review.changes.Change.path."""
         place = place_of(resource, path)
-        return Finding(rule, title(resource.obj), tuple(path), message, self.source, place, rule.severity)
+        said = " ".join(message.split())  # names and values of a manifest may hold anything
+        return Finding(rule, title(resource.obj), tuple(path), said, self.source, place, rule.severity)
 
 
 def place_of(resource: "Resource", path: Sequence[str]) -> "Place | None":
