@@ -21,7 +21,10 @@ NAMES = ("groupName", "name")
 
 @dataclass(frozen=True)
 class Mutation:
-    """One row. verdict: by subject; back: by subject, where taking the change back is another verdict."""
+    """One row. verdict: by subject; back: by subject, where taking the change back is another verdict.
+
+    unseen: why a reconfiguration cannot be seen from outside, "" where it can.
+    """
 
     id: str
     verdict: dict[str, str]
@@ -34,6 +37,7 @@ class Mutation:
     text: str = ""
     restarts: tuple[str, ...] = ()
     reconfigures: tuple[str, ...] = ()
+    unseen: str = ""
     back: dict[str, str] = field(default_factory=dict)
 
     def apply(self, obj: Obj, subject: str) -> Obj:

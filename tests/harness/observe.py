@@ -313,9 +313,9 @@ def typed(node: Any, path: tuple[str, ...] = ()) -> Any:
 
 
 def deployments(status: Obj) -> dict[str, tuple[frozenset[str], str]]:
-    """By deployment of every application: its replicas, and its configuration as text."""
+    """By APPLICATION/DEPLOYMENT: its replicas, and its configuration as text."""
     return {
-        name: (
+        f"{application['name']}/{name}": (
             frozenset(replica["replica_id"] for replica in each["replicas"]),
             json.dumps(each["deployment_config"], sort_keys=True),
         )

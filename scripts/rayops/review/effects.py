@@ -6,7 +6,7 @@ The rules (rayops.review.rules) say which field does what and why. What counts f
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rayops.errors import RayopsError
 from rayops.render import Obj, name_of, serve_config
@@ -63,7 +63,9 @@ def of_pair(old: Obj | None, new: Obj | None, ask: Ask = lambda _: None) -> Verd
         return None
     judged = effect(old, new, found, ask)
     first = min(judged, key=lambda each: _WEIGHT[each.effect])
-    touched = [] if first.effect in (Effect.NEW_CLUSTER, Effect.REFUSED) else list(_touched(judged, old or {}))
+    running = old is not None and new is not None and new.get("kind") == "RayService"
+    running = running and first.effect not in (Effect.NEW_CLUSTER, Effect.REFUSED)
+    touched = list(_touched(judged, old, new)) if running and old is not None and new is not None else []
     return Verdict(
         name_of(new or old or {}),
         first.effect,
@@ -86,7 +88,8 @@ def effect(old: Obj | None, new: Obj | None, found: Sequence[Change], ask: Ask =
     kind = str(new.get("kind"))
     judged = [_alone(kind, change) for change in found]
     if kind == "RayService":
-        return _childless(_served(_together(_by_hash(judged, ask(old), ask(new)), new), new), ask(new))
+        judged = _together(_by_hash(judged, ask(old), ask(new)), new)
+        return _childless(_served(_scaled_anew(judged, old, new), new), ask(new))
     if kind == "RayCluster":
         return _recreated(_by_pods(judged, ask(old), ask(new)), new)
     return judged
@@ -110,15 +113,35 @@ def _childless(judged: list[Judged], answer: "Answer | RayopsError | None") -> l
     return [replace(each, why=f"{why}; {each.why}") if each.effect in these else each for each in judged]
 
 
+def _scaled_anew(judged: list[Judged], old: Obj, new: Obj) -> list[Judged]:
+    """A change that alone restarts nothing and makes another code of its application: its autoscaling comes or goes."""
+    recoded = {f"[{name}]" for name in _recoded(old, new)}
+    told = {
+        each.change.path[3] for each in judged if each.touch is Touch.RESTART_APPLICATION and len(each.change.path) > 3
+    }
+    why = "Ray takes the application for another code, because an autoscaling_config comes or goes: all of it restarts"
+    return [
+        replace(each, why=why)
+        if "autoscaling_config" in each.change.path and each.change.path[3] in recoded - told
+        else each
+        for each in judged
+    ]
+
+
 def _served(judged: list[Judged], service: Obj) -> list[Judged]:
     """A Serve config that the dashboard refuses is not taken, and a new cluster that waits for it is never ready."""
     if not any(each.change.path[:2] == ("spec", "serveConfigV2") for each in judged):
         return judged
     from rayops.lint.schema import serve_problems
 
-    wrong = [each.message for each in serve_problems(service["spec"].get("serveConfigV2")) if not each.unknown]
+    problems = serve_problems(service["spec"].get("serveConfigV2"))
+    wrong = [each.message for each in problems if not each.unknown]
     if not wrong:
-        return judged
+        unknown = {each.path[-1] for each in problems}
+        why = "Ray's schema has no such field: it has no effect"
+        return [
+            replace(each, why=why, touch=Touch.NOTHING) if each.change.path[-1] in unknown else each for each in judged
+        ]
     anew = any(each.effect is Effect.NEW_CLUSTER for each in judged)
     why = f"Ray refuses the Serve config: {wrong[0]}" + ("; the new cluster never becomes ready" if anew else "")
     return [
@@ -127,18 +150,53 @@ def _served(judged: list[Judged], service: Obj) -> list[Judged]:
     ]
 
 
-def _touched(judged: Iterable[Judged], old: Obj) -> Iterator[tuple[str, Touch]]:
+def _touched(judged: Iterable[Judged], old: Obj, new: Obj) -> Iterator[tuple[str, Touch]]:
     """(APPLICATION/DEPLOYMENT, what happens to its replicas) of those that run before the change."""
     running = _deployments(old)
+    for application in _recoded(old, new):
+        yield from ((name, Touch.RESTART) for name in running if name.startswith(f"{application}/"))
     for each in judged:
-        if each.effect is not Effect.SERVE_UPDATE and each.touch is Touch.NOTHING:
-            continue
         keys = [key.strip("[]") for key in each.change.path]
-        application = keys[3] if len(keys) > 3 else ""
-        if each.touch is Touch.RESTART_APPLICATION:
-            yield from ((name, Touch.RESTART) for name in running if name.startswith(f"{application}/"))
-        elif each.touch is not Touch.NOTHING and len(keys) > 5 and f"{application}/{keys[5]}" in running:
-            yield f"{application}/{keys[5]}", each.touch
+        name = f"{keys[3]}/{keys[5]}" if len(keys) > 5 else ""
+        if each.effect is Effect.SERVE_UPDATE and each.touch in (Touch.RESTART, Touch.RECONFIGURE) and name in running:
+            yield name, each.touch
+
+
+def _recoded(old: Obj, new: Obj) -> list[str]:
+    """The applications that Ray takes for another code, so that all of their replicas restart."""
+    before, after = (_codes(each) for each in (old, new))
+    return [name for name in after if name in before and before[name] != after[name]]
+
+
+def _codes(service: Obj) -> dict[str, Any]:
+    """By application what Ray hashes as its code (serve/_private/deploy_utils.py, get_app_code_version).
+
+    The deployments' policies and routers are lists there: a deployment that gets its first autoscaling_config makes the
+    list longer, whatever stands in it.
+    """
+    try:
+        applications = serve_config(service)["applications"]
+    except RayopsError:
+        return {}
+    found = {}
+    for each in applications:
+        deployments = [deployment for deployment in each.get("deployments") or [] if isinstance(deployment, dict)]
+        found[str(each.get("name", "default"))] = {
+            "code": [each.get(key) for key in ("import_path", "args", "autoscaling_policy")],
+            "runtime_env": each.get("runtime_env") or {},
+            "policies": [
+                deployment["autoscaling_config"].get("policy")
+                for deployment in deployments
+                if isinstance(deployment.get("autoscaling_config"), dict)
+            ],
+            "routers": _all(deployments, "request_router_config", dict),
+            "actors": _all(deployments, "deployment_actors", list),
+        }
+    return found
+
+
+def _all(deployments: Iterable[dict[str, Any]], key: str, kind: type) -> list[Any]:
+    return [deployment[key] for deployment in deployments if isinstance(deployment.get(key), kind)]
 
 
 def _deployments(service: Obj) -> list[str]:
