@@ -18,6 +18,7 @@ CACHED = CACHE / "kuberay" / "answers"
 # Each is some ten kilobytes: the overlays of a repository many times over.
 MOST_CACHED = 4000
 TIMEOUT = 120.0
+RECREATE_HASH = "ray.io/upgrade-strategy-recreate-hash"
 
 
 def is_ray(obj: Obj) -> bool:
@@ -43,6 +44,19 @@ class Answer:
     prefix_hashes: tuple[str, ...]
     pods: tuple[Obj, ...]
     admitted: bool = True
+
+    @property
+    def built(self) -> tuple[Obj, ...]:
+        """The pods without the hash that KubeRay notes at the head: equal where two specs build the same pods."""
+        return tuple(_without_hash(pod) for pod in self.pods)
+
+
+def _without_hash(pod: Obj) -> Obj:
+    notes = (pod.get("metadata") or {}).get("annotations") or {}
+    return {
+        **pod,
+        "metadata": {**pod["metadata"], "annotations": {k: v for k, v in notes.items() if k != RECREATE_HASH}},
+    }
 
 
 def ask(objects: Sequence[Obj], *, operator: Operator | None = None) -> list[Answer]:

@@ -140,7 +140,10 @@ def _served(judged: list[Judged], service: Obj) -> list[Judged]:
         unknown = {each.path[-1] for each in problems}
         why = "Ray's schema has no such field: it has no effect"
         return [
-            replace(each, why=why, touch=Touch.NOTHING) if each.change.path[-1] in unknown else each for each in judged
+            replace(each, why=why, touch=Touch.NOTHING)
+            if each.change.path[-1] in unknown and each.touch is not Touch.RESTART_APPLICATION
+            else each
+            for each in judged
         ]
     anew = any(each.effect is Effect.NEW_CLUSTER for each in judged)
     why = f"Ray refuses the Serve config: {wrong[0]}" + ("; the new cluster never becomes ready" if anew else "")
@@ -262,7 +265,7 @@ def _by_pods(
             "the same for KubeRay: its hash of the cluster is equal",
             {Effect.NOT_APPLIED, Effect.CLUSTER_UPDATE},
         )
-    elif old.pods == new.pods:
+    elif old.built == new.built:
         why, these = "its pods are the same with it", {Effect.NOT_APPLIED}
     else:
         return judged

@@ -159,7 +159,7 @@ def test_a_cluster(
 
 def other_pods(old: Obj, new: Obj) -> set[str]:
     """The groups of which KubeRay's own code builds other pods of the new cluster than of the old one."""
-    before, after = ({labels_of(pod)["ray.io/group"]: pod for pod in each.pods} for each in ask([old, new]))
+    before, after = ({labels_of(pod)["ray.io/group"]: pod for pod in each.built} for each in ask([old, new]))
     return {group for group in before if group in after and before[group] != after[group]}
 
 
