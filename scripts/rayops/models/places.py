@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rayops.errors import RayopsError
-from rayops.render import app_serve_file, capabilities_of, one, read_serve_file, render
 from rayops.fit import GIB, pod_amount
+from rayops.render import app_serve_file, capabilities_of, one, read_serve_file, render
 
 GATEWAY = "gateway"
 ROUTES = "apps.gateway.app:build_app"
