@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if options.config and not Path(options.config).is_file():
         raise RayopsError(f"{options.config}: no such file")
     config = read(Path(options.config), options.config) if options.config else read(root / NAME)
-    found = engine.lint(sources(root, options.paths), root, config, whole=not options.paths)
+    found = engine.lint(sources(root, options.paths), root, config, whole=not options.paths, keep=True)
     print(report.FORMATS[options.format](found), end="")
     return int(found.failed)
 

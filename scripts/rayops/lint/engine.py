@@ -80,19 +80,26 @@ def lint(
     *,
     whole: bool = True,
     today: datetime.date | None = None,
+    keep: bool = False,
 ) -> Report:
     """Every rule over every source. RayopsError where the configuration names a rule that is not there.
 
     whole: the sources are all that the repository has, so an exception that nothing needs is told. today: for tests.
+    keep: take the findings of the same files from the cache.
     """
     config = config or Config()
     _known(config)
-    found = sorted(_found(sources, root), key=order)
-    kept, suppressed, used = _judged(found, config, today or datetime.date.today(), _annotations(sources))
+    if keep:
+        from rayops.lint.kept import kept
+
+        found = sorted(kept(sources, root, lambda: _found(sources, root)), key=order)
+    else:
+        found = sorted(_found(sources, root), key=order)
+    left, suppressed, used = _judged(found, config, today or datetime.date.today(), _annotations(sources))
     if whole:
         unused = [entry for entry in config.ignore if entry not in used]
-        kept += [_about(config, entry, UNUSED, "needed by no finding") for entry in unused]
-    return Report(tuple(sorted(kept, key=order)), tuple(suppressed), len(sources), config.fail_on)
+        left += [_about(config, entry, UNUSED, "needed by no finding") for entry in unused]
+    return Report(tuple(sorted(left, key=order)), tuple(suppressed), len(sources), config.fail_on)
 
 
 def order(finding: Finding) -> tuple[str, int, str, str, tuple[str, ...], str, str]:

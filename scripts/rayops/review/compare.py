@@ -174,7 +174,7 @@ def _findings(side: Side) -> list[Finding]:
     from rayops.lint import config, engine
 
     settings = config.read(side.root / config.NAME)
-    report = engine.lint(side.sources, side.root, settings, whole=False)
+    report = engine.lint(side.sources, side.root, settings, whole=False, keep=True)
     return [
         Finding(
             each.rule.id,
