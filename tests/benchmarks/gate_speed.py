@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.benchmarks.gate_speed --runs 5 --out .evidence/gate-speed.json
 
-hyperfine (Debian: apt-get install hyperfine) measures each command of COMMANDS. "cold" empties the cache of renders
-before each run; the programs stay built. Beside them: one kustomize process for each overlay, one after the other and
+hyperfine (Debian: apt-get install hyperfine) measures each command of COMMANDS. "cold" empties the caches of renders,
+findings and answers before each run; programs stay built. Beside them: one kustomize process for each overlay, one after the other and
 two at a time, which is what the gate was before. The overlays are generated from this repository's own into a temporary
 folder. Prints medians in seconds, ratios, and the goals; nothing is asserted: another load is another figure.
 """
@@ -28,7 +28,8 @@ from rayops.paths import CACHE, ROOT
 from rayops.render import discover
 
 RAYOPS = f"{sys.executable} -m rayops"
-RENDERS = CACHE / "render"
+# What a fresh clone has not: renders, findings, KubeRay's answers. Programs and schemas stay built.
+KEPT = (CACHE / "render", CACHE / "lint", CACHE / "kuberay" / "answers")
 OVERLAYS = 100
 
 
@@ -46,6 +47,10 @@ COMMANDS = (
     Command("help", f"{RAYOPS} --help", 0.2),
     Command("render, cold", f"{RAYOPS} render --root {{root}}", 3.0, cold=True),
     Command("render, warm", f"{RAYOPS} render --root {{root}}", 1.0),
+    Command("lint, cold", f"{RAYOPS} lint --root {{root}}", 3.0, cold=True),
+    Command("lint, warm", f"{RAYOPS} lint --root {{root}}", 1.0),
+    Command("review, warm", f"{RAYOPS} review --root {{root}} --base HEAD", 0.0),
+    Command("100 overlays, lint, cold", f"{RAYOPS} lint --root {{many}} || true", 10.0, cold=True),
     Command("100 overlays, cold", f"{RAYOPS} render --root {{many}}", 10.0, cold=True),
     Command("100 overlays, warm", f"{RAYOPS} render --root {{many}}"),
     Command("kustomize, a process each", "{folders} | xargs -n 1 {kustomize} build > /dev/null"),
@@ -80,7 +85,7 @@ def measure(command: Command, text: str, runs: int) -> dict[str, float]:
         out = Path(folder) / "result.json"
         options: list[str | Path] = ["--runs", str(runs), "--warmup", "1", "--export-json", out, "--style", "none"]
         if command.cold:
-            options += ["--prepare", f"rm -rf {RENDERS}"]
+            options += ["--prepare", f"rm -rf {' '.join(map(str, KEPT))}"]
         proc.run(["hyperfine", *options, text], hint="apt-get install hyperfine", timeout=3600)
         result = json.loads(out.read_text())["results"][0]
     times: list[float] = result["times"]
