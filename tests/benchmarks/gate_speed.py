@@ -3,9 +3,10 @@
     .venv/bin/python -m tests.benchmarks.gate_speed --runs 5 --out .evidence/gate-speed.json
 
 hyperfine (Debian: apt-get install hyperfine) measures each command of COMMANDS. "cold" empties the caches of renders,
-findings and answers before each run; programs stay built. Beside them: one kustomize process for each overlay, one after
-the other and two at a time, which is what the gate was before. The overlays are generated from this repository's own into
-a temporary folder. Prints medians in seconds, ratios, and the goals; nothing is asserted: another load is another figure.
+findings and answers before each run; programs stay built. Beside them: one kustomize process for each overlay, one
+after the other and two at a time, which is what the gate was before. The overlays are generated from this repository's
+own into a temporary folder. Prints medians in seconds, ratios, and the goals; nothing is asserted: another load is
+another figure.
 """
 
 import argparse
