@@ -151,6 +151,8 @@ class ServiceObserver:
             # What it refuses it does not write down as seen. A line may be about what was there before, so it must be
             # older than the time that a look takes.
             return bool(self.operator.refusal(mark.since, until=now(REFUSED_S)))
+        if generation == mark.generation and self.operator.refusal(mark.since):
+            return True
         # KubeRay writes the generation at the end of a look, when all is decided. What has none of its own (labels) is
         # seen by the second look: the first may have begun before the change.
         return generation != mark.generation or self.operator.reconciles(mark.since) >= 2
@@ -177,8 +179,10 @@ class ServiceObserver:
     def verdict(self, before: Obj, mark: Mark) -> Seen:
         """What the change since `before` did, the gravest of it."""
         service = self._service()
-        seen = dig(service, "status", "observedGeneration") == service["metadata"]["generation"]
-        if not seen and (error := self.operator.refusal(mark.since)):
+        generation = service["metadata"]["generation"]
+        # An annotation has no generation: there the log alone tells.
+        told = dig(service, "status", "observedGeneration") != generation or generation == mark.generation
+        if told and (error := self.operator.refusal(mark.since)):
             return Seen("rejected", because=error)
         if pending := self.pending():
             submitted = self.operator.submitted(mark.since)
