@@ -25,10 +25,12 @@ from rayops.kube import Kube, Obj
 from tests.e2e.packing import Case, Deployment, Fleet, batches, cases, fleets, pieces
 from tests.harness.kwok import Nodes, controller
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.drill, pytest.mark.timeout(1800)]
 SEED = 49
 CASES = 200
 AT_ONCE = 40
+# Each has tens of nodes, and every node is work for a kubelet-less control plane on two CPUs.
+FLEETS_AT_ONCE = 10
 BUDGET = 200_000
 
 
@@ -160,21 +162,24 @@ def test_another_order_of_the_same_pods_changes_no_answer_that_is_sure(nodes: No
 def test_pods_fit_the_pools_where_they_are_scheduled_on_them(nodes: Nodes, namespace: str, tally: Counter[str]) -> None:
     """Head and workers on as many nodes as each pool may have; what spreading missed, again by the packing."""
     there = fleets(SEED, CASES // 4)
-    nodes.add([each for one in there for each in one.nodes()])
-    bound = nodes.schedule(namespace, [each for one in there for each in one.pods()])
-    nodes.clear(namespace)
-    wrong, again = [], []
-    for one in there:
-        said = nodes_for([capacity(one.cluster())], Prices.model_validate(one.prices()), "start")
-        everything = all(node for name, node in bound.items() if name.startswith(f"f{one.number}-"))
-        tally[f"said {said.ok}, all bound {everything}"] += 1
-        wrong += [f"seed {SEED}, fleet {one.number}"] if said.ok is None or (everything and not said.ok) else []
-        again += _on_pools(one, said.packing.bins) if said.ok and not everything else []
-    pinned = nodes.schedule(namespace, again)
-    nodes.clear(namespace)
-    nodes.clear()
+    wrong, lost = [], []
+    for start in range(0, len(there), FLEETS_AT_ONCE):
+        part, again = there[start : start + FLEETS_AT_ONCE], []
+        nodes.add([each for one in part for each in one.nodes()])
+        bound = nodes.schedule(namespace, [each for one in part for each in one.pods()])
+        nodes.clear(namespace)
+        for one in part:
+            said = nodes_for([capacity(one.cluster())], Prices.model_validate(one.prices()), "start")
+            everything = all(node for name, node in bound.items() if name.startswith(f"f{one.number}-"))
+            tally[f"said {said.ok}, all bound {everything}"] += 1
+            wrong += [f"seed {SEED}, fleet {one.number}"] if said.ok is None or (everything and not said.ok) else []
+            again += _on_pools(one, said.packing.bins) if said.ok and not everything else []
+        pinned = nodes.schedule(namespace, again)
+        lost += [name for name, node in pinned.items() if node is None]
+        nodes.clear(namespace)
+        nodes.clear()
     assert not wrong
-    assert not [name for name, node in pinned.items() if node is None]
+    assert not lost
     assert tally["said True, all bound True"] >= CASES / 40
     assert tally["said False, all bound False"] >= CASES / 40
 
