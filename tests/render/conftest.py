@@ -18,7 +18,7 @@ from rayops.render import Obj, components_of, render
 LITERALS = ["pipeline=rag", "environment=local", "grpcNodePort=30092", "entrypoint=true"]
 HIDDEN = {"disableNameSuffixHash": True, "annotations": {"config.kubernetes.io/local-config": "true"}}
 # Components of a whole environment, not of one pipeline: overlays/<env>/platform has them.
-PLATFORM = {"base/platform/gateway"}
+PLATFORM = {"base/platform/gateway", "base/policies", "base/policies/warn"}
 KUBERAY_MODULE = "github.com/ray-project/kuberay/ray-operator"
 
 
