@@ -219,8 +219,13 @@ RULES: tuple[Rule, ...] = (
         replicas="spec workerGroupSpecs * replicas",
         min="spec workerGroupSpecs * minReplicas",
         max="spec workerGroupSpecs * maxReplicas",
-        hosts="spec workerGroupSpecs * numOfHosts",
         workers_to_delete="spec workerGroupSpecs * scaleStrategy",
+    ),
+    *_rules(
+        "RayCluster",
+        Effect.NOT_APPLIED,
+        "pods are added beside those that run, which stay as they were made",
+        hosts="spec workerGroupSpecs * numOfHosts",
     ),
     *_rules(
         "RayCluster",

@@ -100,7 +100,7 @@ CASES: dict[str, Case] = {
     ),
     "raycluster-managed-by": ("spec managedBy", "x", Effect.NOTHING, "spec rayVersion", "x", NOT),
     "raycluster-replicas": ("spec workerGroupSpecs 0 replicas", 2, ONCE, "spec workerGroupSpecs 0 labels a", "b", NOT),
-    "raycluster-hosts": ("spec workerGroupSpecs 0 numOfHosts", 2, ONCE, "spec workerGroupSpecs 0 labels a", "b", NOT),
+    "raycluster-hosts": ("spec workerGroupSpecs 0 numOfHosts", 2, NOT, "spec workerGroupSpecs 0 replicas", 3, ONCE),
     "raycluster-min": ("spec workerGroupSpecs 0 minReplicas", 2, ONCE, "spec workerGroupSpecs 0 labels a", "2", NOT),
     "raycluster-max": ("spec workerGroupSpecs 0 maxReplicas", 9, ONCE, "spec rayVersion", "9", NOT),
     "raycluster-workers-to-delete": (
