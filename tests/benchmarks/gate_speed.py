@@ -30,7 +30,7 @@ from rayops.render import discover
 
 RAYOPS = f"{sys.executable} -m rayops"
 # What a fresh clone has not: renders, findings, KubeRay's answers. Programs and schemas stay built.
-KEPT = (CACHE / "render", CACHE / "lint", CACHE / "kuberay" / "answers")
+KEPT = (CACHE / "render", CACHE / "findings", CACHE / "kuberay" / "answers")
 OVERLAYS = 100
 
 

@@ -61,7 +61,7 @@ def test_they_are_searched_again_only_after_a_change(repository: Path, monkeypat
 def test_an_entry_that_is_none_of_ours_counts_for_nothing(repository: Path, tmp_path: Path) -> None:
     searched: list[int] = []
     first = lint(repository, lambda: searched.append(1))
-    for entry in (tmp_path / "cache/lint").rglob("*.json"):
+    for entry in (tmp_path / "cache/findings").rglob("*.json"):
         if isinstance(yaml.safe_load(entry.read_text()), list) and "names" not in entry.name:
             entry.write_text('[{"rule": "nobody knows it"}]')
     assert lint(repository, lambda: searched.append(1)) == first

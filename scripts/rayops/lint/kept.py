@@ -27,7 +27,7 @@ def kept(sources: Sequence["Source"], root: Path, search: Callable[[], Iterable[
     from rayops.paths import CACHE
     from rayops.render.store import Store
 
-    store = Store(root.resolve(), _identity(), CACHE / "lint")
+    store = Store(root.resolve(), _identity(), CACHE / "findings")
     files = {file for source in sources for file in source.files}
     name = _hash([[source.name, source.kind, source.problem, sorted(source.files)] for source in sources])
     if (known := store.get(name)) and (found := _read(known[1])) is not None:

@@ -140,7 +140,7 @@ def _add(root: Path, target: str, found: discover.Found) -> None:
 
 
 class _Marks:
-    """The marked builds of one load: the folder that is asked for, and ahead the next ones, each time twice as many."""
+    """The marked builds of one load: the folder that is asked for, and ahead the next ones, each time many more."""
 
     def __init__(self, root: Path, store: Store) -> None:
         self._root, self._store = root, store
@@ -158,7 +158,7 @@ class _Marks:
             names = list(self._waiting)
             following = [each for each in names[names.index(name) :] if each not in self._done]
             self._ask(following[: self._ahead])
-            self._ahead *= 2
+            self._ahead *= 8
         return self._done[name]
 
     def _ask(self, names: Sequence[str]) -> None:

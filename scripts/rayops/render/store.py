@@ -132,7 +132,8 @@ def _write(file: Path, value: Any) -> None:
         handle, name = tempfile.mkstemp(dir=file.parent, suffix=".unfinished")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as unfinished:
-                json.dump(value, unfinished, separators=(",", ":"))
+                # dumps, because only that is written in C
+                unfinished.write(json.dumps(value, separators=(",", ":")))
             Path(name).replace(file)
         except OSError:
             Path(name).unlink(missing_ok=True)
