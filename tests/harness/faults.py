@@ -1,9 +1,10 @@
 """What can go wrong on purpose."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from rayops.kube import Kube, Obj, Timeout, eventually
-from rayops.kube.objects import POD, name_of
+from rayops.kube import Kube, Obj, Timeout, equals, eventually
+from rayops.kube.objects import DEPLOYMENT, POD, name_of
 from tests.harness.getters import pods
 from tests.harness.selectors import ready_pods, uids
 
@@ -41,3 +42,21 @@ def restart_operator(kube: Kube) -> None:
         Timeout.MEDIUM,
         "another operator pod ready",
     )
+
+
+@contextmanager
+def without_operator(kube: Kube) -> Iterator[None]:
+    """No operator looks at anything inside the block; after it one is ready again."""
+    look = operator_pods(kube)
+    (deployment,) = kube.list(DEPLOYMENT, OPERATOR_NAMESPACE, labels=OPERATOR_LABELS)
+
+    def scale(replicas: int) -> None:
+        kube.patch(DEPLOYMENT, name_of(deployment), OPERATOR_NAMESPACE, {"spec": {"replicas": replicas}})
+
+    scale(0)
+    try:
+        eventually(look, len, equals(0), Timeout.MEDIUM, "no operator pod left")
+        yield
+    finally:
+        scale(1)
+        eventually(look, ready_pods, equals(1), Timeout.MEDIUM, "an operator pod ready")

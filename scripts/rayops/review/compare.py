@@ -8,9 +8,9 @@ from rayops.errors import RayopsError
 from rayops.fit import Capacity, Cost, Prices, capacity, cost, find_prices
 from rayops.fit.capacity import LEVELS, At
 from rayops.kuberay import Answer, ask_each, is_ray
-from rayops.render import Obj
+from rayops.render import Obj, name_of
 from rayops.render.sources import Resource, Source
-from rayops.review import lasting, model
+from rayops.review import lasting, model, operator
 from rayops.review.changes import identity
 from rayops.review.effects import Code, Effect, Judged, Verdict, of_pair
 from rayops.review.inputs import Side, completed, environment_of
@@ -27,12 +27,16 @@ def compare(before: Side, after: Side) -> Review:
     groups = list(_paired(before, after))
     ask = _asked([each.obj for _, _, pairs in groups for pair in pairs for each in pair if each is not None])
     prices = find_prices(after.root)
+    operators = [operator.operators(each.sources) for each in (before, after)]
     items, others = [], []
     for name, environment, pairs in groups:
         beside = [new.obj for _, new in pairs if new is not None]
         for old, new in pairs:
             verdict = of_pair(old.obj if old else None, new.obj if new else None, ask)
             obj = (new or old).obj  # type: ignore[union-attr]
+            was, is_now = (operator.of(each, environment) for each in operators)
+            if old and new and obj["kind"] == "RayService" and was and is_now and was.version != is_now.version:
+                verdict = operator.upgraded(verdict, name_of(obj), was, is_now)
             if is_ray(obj):
                 items.append(_item(name, environment, (old, new), verdict, ask, prices, beside))
             elif verdict:
@@ -151,7 +155,7 @@ def _reasons(pair: Pair, changes: Sequence[Judged]) -> Iterator[Reason]:
         place = owner.place_of(path) if owner else None
         yield Reason(
             json_path(path, new.obj if new else None, old.obj if old else None),
-            str(place or ""),
+            each.place or str(place or ""),
             each.change.old,
             each.change.new,
             each.effect,

@@ -21,12 +21,13 @@ __all__ = ["Code", "Effect", "Judged", "Touch", "Verdict", "effect", "judge", "o
 
 @dataclass(frozen=True)
 class Judged:
-    """A change with what it does and why."""
+    """A change with what it does and why. place: where it is written, where that is not in the object itself."""
 
     change: Change
     effect: Effect
     why: str
     touch: Touch = Touch.NOTHING
+    place: str = ""
 
 
 @dataclass(frozen=True)

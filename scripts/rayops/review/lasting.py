@@ -133,6 +133,8 @@ def revert(pair: Pair, verdict: Verdict | None, ask: Callable[[Obj], Answer | Ra
         return "nothing: it was not taken"
     if code is Code.IGNORED:
         return "nothing: what runs has not got it"
+    if any("ray.io/kuberay-version" in each.change.path for each in verdict.changes):
+        return "the operator of before writes the running RayCluster once more"
     back = of_pair(new.obj, old.obj, ask)
     said = back.effect.value if back else "nothing"
     if code is Code.NEW_CLUSTER and "Incremental" not in str(_strategy(new.obj)):

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rayops.kube import Kube, KubeError, Obj
-from rayops.kube.objects import RAY_CLUSTER, labels_of
+from rayops.kube import Kube, KubeError, Obj, Timeout, eventually
+from rayops.kube.objects import POD, RAY_CLUSTER, labels_of
 from rayops.kuberay import ask
 from rayops.paths import ROOT
 from rayops.render import one
-from tests.harness import Cluster, ServiceUnderTest, mutations, observe
+from rayops.review import operator
+from tests.harness import Cluster, ServiceUnderTest, faults, mutations, observe, selectors
 from tests.harness import overlay as o
 from tests.harness.mutations import CLUSTER, RECREATE, SERVICE, Mutation
 from tests.harness.observe import ClusterObserver, Mark, Seen, ServiceObserver
@@ -107,6 +108,46 @@ def test_a_service(row: Mutation, subject_service: LiveService, record: Callable
     # What was ignored is what runs already; an upgrade was forgotten, not taken back.
     if seen.verdict not in ("new-cluster", "ignored"):
         assert (back.verdict or "new-cluster") == row.expected(SERVICE, back=True), back
+
+
+@pytest.mark.parametrize(("image", "verdict"), [(False, "cluster-in-place"), (True, "ignored")])
+def test_an_operator_of_another_version_writes_what_runs(
+    image: bool, verdict: str, subject_service: LiveService, kube: Kube, record: Callable[..., None]
+) -> None:
+    """Seen from the operator, its own upgrade is an annotation of the RayCluster that names another version.
+
+    A size that waited lands. An image of the same sync is written down too, and no new cluster is made for it.
+    """
+    seen, base = subject_service.seen, subject_service.base
+    service, namespace = subject_service.service, subject_service.service.namespace
+    wider = next(row for row in ROWS if row.id == "max-replicas").apply(base, SERVICE)
+    changed = next(row for row in ROWS if row.id == "head-image").apply(wider, SERVICE) if image else wider
+    if not image:
+        assert subject_service.change(changed)[0].verdict == "ignored"
+    before = seen.look()
+    pods = selectors.uids(kube.list(POD, namespace))
+    with faults.without_operator(kube):
+        older = {"metadata": {"annotations": {operator.VERSION: "v1.6.1"}}}
+        kube.patch(RAY_CLUSTER, service.active(), namespace, older)
+        kube.apply([changed], namespace=namespace)
+        mark = seen.mark()
+    eventually(
+        lambda: seen.operator.reconciles(mark.since), lambda looks: looks >= 3, bool, Timeout.MEDIUM,
+        "the operator has looked at the RayService",
+    )  # fmt: skip
+    after = seen.look()
+    template = after["cluster"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]
+    record(image=template, pending=seen.pending(), verdict=verdict)
+    assert after["cluster uid"] == before["cluster uid"]
+    assert seen.pending() == "", "a new cluster, although its hash was written"
+    assert selectors.uids(kube.list(POD, namespace)) == pods, "pods stay as they are"
+    assert after["cluster"]["workerGroupSpecs"][0]["maxReplicas"] == 7, "what waited has landed"
+    assert (
+        template == changed["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]
+    )
+    kube.apply([base], namespace=namespace)
+    seen.forget_pending(subject_service.running)
+    seen.settle(seen.mark())
 
 
 @pytest.fixture(scope="module")

@@ -208,6 +208,45 @@ def test_a_successor_that_starts_first_leaves_no_gap(tmp_path: Path) -> None:
     assert item.failures.startswith("none expected")
 
 
+def operator(version: str) -> Obj:
+    container = {"name": "kuberay-operator", "image": f"quay.io/kuberay/operator:v{version}"}
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "kuberay-operator", "namespace": "k"},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "verdict", "said"),
+    [
+        (None, None, "cluster-in-place", "jumps back"),
+        (
+            "spec rayClusterConfig workerGroupSpecs 0 maxReplicas",
+            9,
+            "cluster-in-place",
+            "lands with the operator's upgrade",
+        ),
+        ("spec rayClusterConfig rayVersion", "2.59.0", "ignored", "upgrade the operator, wait, then change this"),
+        ("spec upgradeStrategy type", "None", "cluster-in-place", "jumps back"),
+    ],
+)
+def test_an_operator_of_another_version_writes_what_runs(
+    path: str | None, value: Any, verdict: str, said: str, tmp_path: Path
+) -> None:
+    new = edited(service(), path, value) if path else service()
+    item = one(files(tmp_path, [service(), operator("1.6.1")], [new, operator("1.6.2")]))
+    assert item.verdict == verdict
+    assert any(said in each.why for each in item.reasons)
+    (version,) = (each for each in item.reasons if each.path.endswith("['ray.io/kuberay-version']"))
+    assert (version.old, version.new) == ("v1.6.1", "v1.6.2")
+    assert "new.yaml:" in version.place
+    assert "once more" in item.revert or item.verdict == "ignored"
+    same = one(files(tmp_path, [service(), operator("1.6.2")], [service(), operator("1.6.2")]))
+    assert same.verdict == "none"
+    new_one = files(tmp_path, [operator("1.6.1")], [service(), operator("1.6.2")])
+    assert one(new_one).verdict == "created"
+
+
 def test_what_a_new_cluster_takes_while_both_run(tmp_path: Path) -> None:
     """Head 1 CPU and 2 GiB, one CPU worker of 2 and one GPU worker of 2 at the start."""
     item = one(files(tmp_path, [service()], [edited(service(), "spec rayClusterConfig rayVersion", "2.59.0")]))
