@@ -15,7 +15,7 @@ from rayops.errors import RayopsError
 from rayops.review import inputs, policy
 from rayops.review.compare import compare
 from rayops.review.inputs import environment_of, merge_base, narrowed, side
-from rayops.review.model import Review
+from rayops.review.model import Finding, Review, Spending
 from tests.unit.review.objects import Obj, edited, service
 
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
@@ -288,6 +288,28 @@ def test_a_budget_fails_the_change_that_goes_beyond_it(repository: Path) -> None
     assert prod.before < 10_000 < prod.after
     assert [each.split(":")[0] for each in review.fails] == ["budget"]
     assert not policy.judged(reviewed(repository), ["render"]).fails
+
+
+def test_who_spends_less_is_not_stopped_by_a_budget_that_was_broken_before() -> None:
+    def fails(before: float, after: float) -> tuple[str, ...]:
+        review = Review("a", "b", spending=(Spending("prod", "EUR", before, after, 500),))
+        return policy.judged(review, ["budget"]).fails
+
+    assert fails(400, 600)
+    assert fails(600, 700)
+    assert not fails(900, 600), "still above it, and the way down"
+    assert not fails(400, 500)
+
+
+def test_only_new_errors_of_lint_fail() -> None:
+    def fails(severity: str) -> tuple[str, ...]:
+        found = Finding("x", severity, "s", "o", "m", "f:1", security=False)
+        return policy.judged(Review("a", "b", new_findings=(found,)), ["lint"]).fails
+
+    assert fails("error") == ("lint: x: o: m f:1",)
+    assert not fails("warning")
+    gone = Review("a", "b", gone_findings=(Finding("x", "error", "s", "o", "m", "f:1", security=False),))
+    assert not policy.judged(gone, ["lint"]).fails
 
 
 def test_a_finding_that_comes_and_one_that_goes(tmp_path: Path) -> None:
