@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from rayops.cli.lint import repository
+    from rayops.errors import RayopsError
     from rayops.review import policy
     from rayops.review.compare import compare
     from rayops.review.inputs import merge_base, narrowed, side
@@ -42,7 +43,10 @@ def run(options: argparse.Namespace) -> int:
         old, new = narrowed(old, new, environments=options.env, chosen=options.overlay)
         review = policy.judged(compare(old, new), policy.read(new.root, options.fail_on))
     for file, form in forms:
-        Path(file).write_text(REPORTS[form](review), "utf-8")
+        try:
+            Path(file).write_text(REPORTS[form](review), "utf-8")
+        except OSError as error:
+            raise RayopsError(f"--output {file}: {error.strerror}", hint="a file in a folder that is there") from error
     if not forms:
         print(REPORTS[options.format](review), end="")
     else:

@@ -112,7 +112,7 @@ def _item(
         str(meta.get("namespace") or ""),
         str(meta.get("name") or ""),
         effect,
-        _why(verdict),
+        verdict.why if verdict else "nothing differs",
         tuple(_reasons(pair, verdict.changes)) if verdict else (),
         verdict.restarts if verdict else (),
         verdict.reconfigures if verdict else (),
@@ -124,13 +124,6 @@ def _item(
         _cost(before, prices),
         _cost(after, prices),
     )
-
-
-def _why(verdict: Verdict | None) -> str:
-    """The gravest effect's reason, and how many fields share it."""
-    if verdict is None:
-        return "nothing differs"
-    return verdict.why
 
 
 def _capacity(resource: Resource | None) -> Capacity | None:

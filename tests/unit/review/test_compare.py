@@ -351,6 +351,8 @@ def test_the_exit_code_goes_by_the_policy(tmp_path: Path, capsys: pytest.Capture
         (["--from", "no-such-thing"], ["no-such-thing: no such revision, folder or file"]),
         (["--fail-on", "danger"], ["'danger' is none of them", "new-cluster"]),
         (["--env", "nowhere"], ["--env nowhere: no such environment"]),
+        (["--output", "x.pdf"], ["no form has the suffix '.pdf'", ".md"]),
+        (["--env", "local", "--output", "no-such-folder/x.md"], ["--output no-such-folder/x.md: No such file"]),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], said: list[str], capsys: pytest.CaptureFixture[str]) -> None:

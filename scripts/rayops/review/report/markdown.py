@@ -23,8 +23,8 @@ def report(review: Review, limit: int = LIMIT) -> str:
     """The page, shorter than `limit` characters; what was left out is counted and said."""
     head = [MARK, *_head(review)]
     tail = (
-        f"\nWhat happens is KubeRay {pin('KUBERAY_VERSION')}'s own code and rules that a live operator confirmed; "
-        "no cluster was asked about this change.\n"
+        f"\nWhat happens is KubeRay {pin('KUBERAY_VERSION')}'s own code and rules, which a live operator confirmed for "
+        "RayServices and RayClusters; no cluster was asked about this change.\n"
     )
     rows = [_row(item) for item in review.changed]
     room = limit - len(tail) - 600
