@@ -48,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RayopsError as error:
         print(_one_line(error), file=sys.stderr)
         return 1
+    except OSError as error:  # a full disk, a cache that nobody may write: nothing of ours to mend
+        if error.filename is None:
+            raise
+        hint = "is the disk full, or the folder not writable?"
+        print(f"rayops: {error.filename}: {error.strerror} → {hint}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("rayops: interrupted; the same command resumes", file=sys.stderr)
         return 130

@@ -42,11 +42,23 @@ def side(given: str, checkout: Path) -> Iterator[Side]:
 
 def merge_base(name: str, checkout: Path) -> str:
     """The commit from which the checkout went its own way: what came to `name` since is nobody's change here."""
+    _repository(checkout)
     try:
         return proc.run(["git", "-C", checkout, "merge-base", "--", name, "HEAD"]).strip()
     except RayopsError as error:
         hint = "name a branch, a tag or a commit; in CI fetch the whole history (fetch-depth: 0)"
         raise RayopsError(f"--base {name}: Git finds no commit in common with HEAD", hint=hint) from error
+
+
+def _repository(checkout: Path) -> None:
+    """RayopsError where there is no Git, or the folder belongs to none of its repositories."""
+    if proc.find("git") is None:
+        raise RayopsError("git is not here", hint="install it, or compare two folders or files: --from DIR --to DIR")
+    try:
+        proc.run(["git", "-C", checkout, "rev-parse", "--git-dir"])
+    except RayopsError as error:
+        hint = "compare two folders or files: --from DIR --to DIR"
+        raise RayopsError(f"{checkout} is in no Git repository", hint=hint) from error
 
 
 @contextlib.contextmanager

@@ -119,3 +119,14 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ended = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_cache_that_nobody_may_write_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    environment = {**os.environ, "RAYOPS_CACHE": str(tmp_path / "file")}
+    command = [sys.executable, "-m", "rayops", "pods", "overlays/local/hello"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "Not a directory" in line
+    assert "not writable" in line

@@ -361,6 +361,18 @@ def test_a_mistake_is_one_line(words: list[str], said: list[str], capsys: pytest
     assert all(part in line for part in said), line
 
 
+@pytest.mark.parametrize(("path", "said"), [(None, "is in no Git repository"), ("/nowhere", "git is not here")])
+def test_without_git_two_folders_are_what_is_left(
+    path: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path:
+        monkeypatch.setenv("PATH", path)
+    assert cli.main(["review", "--root", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "--from DIR --to DIR" in line
+
+
 @pytest.mark.parametrize(
     "text", ["review: [x]\n", "review: {fail-on: rejected}\n", "review: {fail-on: [x]}\n", "review: {on: []}\n"]
 )
